@@ -11,7 +11,9 @@
  *
  * Fast handlers must not call anything that is not inlined (gcc would need a frame): they tail-call
  * a cold twin that redoes the whole instruction, `return op_x_gen(cpu, i)`. No local's address may
- * escape in them. tests/lint/dispatch checks the object code.
+ * escape in them. In a cold handler a local whose address is taken must be out of scope (an inner
+ * block, or another function) before NEXT: else gcc calls the next handler instead of jumping to it,
+ * and the stack grows. tests/lint/dispatch checks the object code.
  *
  * With a flags-dead variant, `fl` is 0 and the compiler drops the stores: see DEF macros.
  */
@@ -175,10 +177,12 @@ HOST_ACCESS(64)
 #define DEF_LOAD(name, bits, ...)                                                                  \
     static COLD HANDLER(name##_gen)                                                                \
     {                                                                                              \
-        u##bits val;                                                                               \
-        if (!mem_read##bits(cpu, i, &val))                                                         \
-            return insn_fault(cpu, i);                                                             \
-        __VA_ARGS__;                                                                               \
+        {                                                                                          \
+            u##bits val;                                                                           \
+            if (!mem_read##bits(cpu, i, &val))                                                     \
+                return insn_fault(cpu, i);                                                         \
+            __VA_ARGS__;                                                                           \
+        }                                                                                          \
         SLOW_NEXT;                                                                                 \
     }                                                                                              \
     DEF_LOAD_FORM(name, bits, bd, EA_BD, __VA_ARGS__)                                              \
@@ -225,12 +229,14 @@ HOST_ACCESS(64)
 #define DEF_RMW(name, bits, ...)                                                                   \
     static COLD HANDLER(name##_gen)                                                                \
     {                                                                                              \
-        struct mem_rmw rmw_;                                                                       \
-        if (!mem_rmw_begin(cpu, i, (bits) / 8, &rmw_))                                             \
-            return insn_fault(cpu, i);                                                             \
-        u##bits val = (u##bits)rmw_.value, res;                                                    \
-        __VA_ARGS__;                                                                               \
-        mem_rmw_end(cpu, i, &rmw_, res);                                                           \
+        {                                                                                          \
+            struct mem_rmw rmw_;                                                                   \
+            if (!mem_rmw_begin(cpu, i, (bits) / 8, &rmw_))                                         \
+                return insn_fault(cpu, i);                                                         \
+            u##bits val = (u##bits)rmw_.value, res;                                                \
+            __VA_ARGS__;                                                                           \
+            mem_rmw_end(cpu, i, &rmw_, res);                                                       \
+        }                                                                                          \
         SLOW_NEXT;                                                                                 \
     }                                                                                              \
     DEF_RMW_FORM(name, bits, bd, EA_BD, __VA_ARGS__)                                               \
