@@ -5,10 +5,10 @@
 
 #include "base/types.h"
 
-void *xalloc(size_t size);                             /* zeroed; free() it */
-void *xalloc_array(size_t count, size_t size);         /* zeroed, overflow checked */
+void *xalloc(size_t size);                     /* zeroed; free() it */
+void *xalloc_array(size_t count, size_t size); /* zeroed, overflow checked */
 void *xrealloc_array(void *p, size_t count, size_t size);
-void *xalloc_aligned(size_t align, size_t size);       /* zeroed; free() it */
+void *xalloc_aligned(size_t align, size_t size); /* zeroed; free() it */
 char *xstrdup(const char *s);
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 

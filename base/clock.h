@@ -15,8 +15,8 @@ struct clock;
 
 /* Embedded in its owner. Invariant: index is its place in the heap, or CLOCK_IDLE. */
 struct clock_event {
-    u64 when;            /* tick at which it is due; valid while queued */
-    u64 order;           /* ties: first set, first run, so that runs are deterministic */
+    u64 when;  /* tick at which it is due; valid while queued */
+    u64 order; /* ties: first set, first run, so that runs are deterministic */
     void (*fn)(void *opaque);
     void *opaque;
     const char *name;
@@ -25,9 +25,9 @@ struct clock_event {
 #define CLOCK_IDLE UINT32_MAX
 
 struct clock {
-    u64 now;             /* ticks since power-on */
-    u64 hz;              /* ticks a second */
-    u64 next;            /* `when` of the earliest event, CLOCK_NEVER if none */
+    u64 now;  /* ticks since power-on */
+    u64 hz;   /* ticks a second */
+    u64 next; /* `when` of the earliest event, CLOCK_NEVER if none */
     u64 next_order;
     struct clock_event **heap;
     u32 count, capacity;
@@ -50,7 +50,8 @@ static inline bool clock_event_queued(const struct clock_event *ev)
 /* Runs, in order, all events due at or before clock->now. Handlers may set events. */
 void clock_run(struct clock *clock);
 
-/* Converts without overflow: ticks of the clock to units of a `hz` Hz counter and back (floor/ceil). */
+/* Converts without overflow: ticks of the clock to units of a `hz` Hz counter and back
+ * (floor/ceil). */
 u64 clock_to_units(const struct clock *clock, u64 ticks, u64 hz);
 u64 clock_from_units(const struct clock *clock, u64 units, u64 hz);
 

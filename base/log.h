@@ -42,7 +42,7 @@ bool log_enable(const char *list, struct error *err);
  */
 void unimplemented(const char *what);
 u64 unimplemented_count(void);
-extern bool log_strict;             /* --strict */
+extern bool log_strict;            /* --strict */
 extern const char *log_strict_hit; /* the first `what` under --strict; NULL if none */
 
 #endif

@@ -26,7 +26,8 @@ struct snap;
 
 /* Opens a file for saving; snap_close() writes checksum and renames it into place. */
 struct snap *snap_open_save(const char *path, struct error *err);
-/* Opens and verifies (magic, version, size, checksum) a file for loading. NULL and err on failure. */
+/* Opens and verifies (magic, version, size, checksum) a file for loading. NULL and err on failure.
+ */
 struct snap *snap_open_load(const char *path, struct error *err);
 /* Ends the stream. False, with err set, if any step failed (including data left over in a load). */
 bool snap_close(struct snap *s, struct error *err);

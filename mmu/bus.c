@@ -92,7 +92,8 @@ void bus_unmap_io(struct bus *bus, u64 base)
     region_remove(bus->io, &bus->io_count, base);
 }
 
-/* How much of an access of `size` bytes at `offset` one call of the region takes: a power of two. */
+/* How much of an access of `size` bytes at `offset` one call of the region takes: a power of two.
+ */
 static unsigned part_size(const struct bus_region *region, u64 offset, unsigned size)
 {
     u64 room = region->size - offset;
@@ -132,7 +133,8 @@ static void list_write(struct bus_region *const *list, const u32 *count, u64 add
         if (region) {
             u64 offset = addr + done - region->base;
             part = part_size(region, offset, size - done);
-            region->ops->write(region->opaque, offset, part, (value >> (8 * done)) & MASK(8 * part));
+            region->ops->write(region->opaque, offset, part,
+                               (value >> (8 * done)) & MASK(8 * part));
         }
     }
 }

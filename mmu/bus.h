@@ -8,9 +8,10 @@
 #include "mmu/ram.h"
 
 /*
- * A device's registers. size is 1, 2, 4 or 8 (ports: 1, 2 or 4); [offset, offset + size) lies within
- * the region. Accesses come in the size the guest used; regions with narrow registers set `max_size`
- * and the bus splits wider ones into little-endian parts. Reads return the value in the low bits.
+ * A device's registers. size is 1, 2, 4 or 8 (ports: 1, 2 or 4); [offset, offset + size) lies
+ * within the region. Accesses come in the size the guest used; regions with narrow registers set
+ * `max_size` and the bus splits wider ones into little-endian parts. Reads return the value in the
+ * low bits.
  */
 struct bus_ops {
     u64 (*read)(void *opaque, u64 offset, unsigned size);
@@ -42,8 +43,8 @@ void bus_unmap_mmio(struct bus *bus, u64 base);
 void bus_unmap_io(struct bus *bus, u64 base);
 
 /*
- * Access of size 1 to 8 at hpa that is not RAM (RAM is handled too, for completeness). Nobody there:
- * reads give all ones, writes are lost. Never fails. Must not cross a page.
+ * Access of size 1 to 8 at hpa that is not RAM (RAM is handled too, for completeness). Nobody
+ * there: reads give all ones, writes are lost. Never fails. Must not cross a page.
  */
 u64 bus_read(struct bus *bus, u64 hpa, unsigned size);
 void bus_write(struct bus *bus, u64 hpa, unsigned size, u64 value);

@@ -10,8 +10,7 @@ bool ram_init(struct ram *ram, u64 size, struct error *err)
 {
     *ram = (struct ram){0};
     if (size < MIB || size > 512 * GIB || size % MIB)
-        return error_set(err,
-                         "memory of %llu bytes: expected a multiple of 1 MiB from 1M to 512G",
+        return error_set(err, "memory of %llu bytes: expected a multiple of 1 MiB from 1M to 512G",
                          (unsigned long long)size);
     ram->host = host_map(size);
     if (!ram->host)

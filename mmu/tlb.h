@@ -22,12 +22,10 @@
 #define TLB_CONTEXTS 64
 #define JUMP_ENTRIES 1024
 
-/* No access of any size matches: va - TLB_NO_TAG is above 4096 for each canonical va. */
-#define TLB_NO_TAG UINT64_C(0x00ffff0000000000)
-
 /*
  * A tag is the page's linear address where that kind of access is allowed without a walk, else
- * TLB_NO_TAG. The test `va - tag > 4096 - size` covers miss, permission and page crossing at once.
+ * tlb_no_tag(). The test `va - tag > 4096 - size` covers miss, permission and page crossing at
+ * once.
  */
 struct tlb_entry {
     u64 rtag, wtag, xtag;
@@ -40,14 +38,27 @@ struct jump_entry {
     struct block *block;
 };
 
+/*
+ * The tags of an entry that allows nothing: addresses that are looked up in another slot, so that
+ * no address at all, canonical or not, matches one. An empty jump entry has no valid block pointer.
+ */
+static ALWAYS_INLINE u64 tlb_no_tag(size_t slot)
+{
+    return ((u64)slot + 1) << PAGE_SHIFT;
+}
+static ALWAYS_INLINE u64 tlb_jump_no_tag(size_t slot)
+{
+    return (u64)slot ^ 1;
+}
+
 /* Identity of a context. Unused fields are zero; compared as bytes. */
 struct tlb_key {
     u64 eptp;
-    u64 cr3;      /* 0 when PCIDs tell spaces apart or only one space is kept */
+    u64 cr3; /* 0 when PCIDs tell spaces apart or only one space is kept */
     u16 vpid, pcid;
-    u8 view;      /* TLB_VIEW_* */
-    u8 mode;      /* enum walk_mode */
-    u8 bits;      /* CR0.WP, EFER.NXE, CR4.SMEP, SMAP, PKE ...: whatever changes a walk's outcome */
+    u8 view; /* TLB_VIEW_* */
+    u8 mode; /* enum walk_mode */
+    u8 bits; /* CR0.WP, EFER.NXE, CR4.SMEP, SMAP, PKE ...: whatever changes a walk's outcome */
     u8 pad;
     u32 pkru;
     u32 pad2;
@@ -60,17 +71,24 @@ struct tlb_ctx {
     struct jump_entry jump[JUMP_ENTRIES];
     u64 used[TLB_ENTRIES / 64];   /* entries that are not empty */
     u64 global[TLB_ENTRIES / 64]; /* of those, global translations */
+    u64 large[TLB_ENTRIES / 64];  /* of those, pieces of pages larger than 4 KiB */
+    u64 large_regions;            /* a bit per hash of the GiB that a piece lies in */
+    u64 writable[16];             /* a bit per hash of a host page that an entry may write */
     u64 jump_gen;                 /* in bits 63:57 */
     u32 jump_mode;                /* decode mode and CS base that `jump` holds blocks for */
     u64 jump_cs;
     struct tlb_key key;
     u64 last_use;
+    u64 jump_clean; /* value of last_use up to which `jump` is known to be empty */
     bool valid;
     bool bypass; /* never filled: each access takes the slow path (alignment checks, timed mode) */
 };
 
+#define TLB_RECENT 64
+
 struct tlb {
-    struct tlb_ctx *ctx; /* TLB_CONTEXTS of them */
+    struct tlb_ctx *ctx;                /* TLB_CONTEXTS of them */
+    struct tlb_ctx *recent[TLB_RECENT]; /* where a key was found last, by its hash */
     u64 uses;
     u64 fills, flushes, switches; /* statistics */
 };
@@ -88,17 +106,25 @@ static ALWAYS_INLINE struct jump_entry *tlb_jump_slot(struct tlb_ctx *ctx, u64 l
 void tlb_init(struct tlb *tlb);
 void tlb_fini(struct tlb *tlb);
 
-/* The context for key, emptied of what another key left. Never fails. */
+/*
+ * The context for key, emptied of what another key left. Never fails. Only the context found last
+ * is in use: nothing may be entered into another one, nor looked up in it.
+ */
 struct tlb_ctx *tlb_find(struct tlb *tlb, const struct tlb_key *key);
 
-/* What a finished walk allows. host is the host address of the page's first byte. */
+/* What a finished walk allows. host is the host address of the 4-KByte page's first byte. */
 struct tlb_fill {
     u64 lin;
     u8 *host;
     bool read, write, exec, global;
+    u8 page_shift; /* of the translation, as in struct walk_out; 0 is taken for 12 */
 };
 void tlb_fill(struct tlb *tlb, struct tlb_ctx *ctx, const struct tlb_fill *fill);
 
+/*
+ * Flushes. They may change the jump_gen of any context, so who keeps a copy of the current one's
+ * (as struct cpu does) takes it anew afterwards.
+ */
 void tlb_jump_flush(struct tlb_ctx *ctx);
 
 /* Everything, in all contexts. */
@@ -106,9 +132,9 @@ void tlb_flush_all(struct tlb *tlb);
 /* All contexts of (vpid, pcid); keep_global as MOV CR3 does. pcid < 0: any. */
 void tlb_flush_space(struct tlb *tlb, u16 vpid, int pcid, bool keep_global);
 /*
- * One page (of any size: large pages are held as 4 KiB pieces, so a large page's INVLPG must empty the
- * whole space: pass page_shift 12 when known small, else the space is flushed, globals too) of
- * (vpid, pcid), global translations in every pcid.
+ * The page that holds lin, as INVLPG: of (vpid, pcid), and of every pcid where it is global. Pieces
+ * of large pages in the same GiB go too, since the large page's size is not known here. pcid < 0:
+ * any.
  */
 void tlb_flush_page(struct tlb *tlb, u16 vpid, int pcid, u64 lin);
 /* All contexts with this EPT root (bits 51:12), any VPID. eptp 0: all contexts that have one. */

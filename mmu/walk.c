@@ -17,7 +17,7 @@
 #define PTE_A BIT(5)
 #define PTE_D BIT(6)
 #define PTE_PS BIT(7)
-#define PTE_PAT BIT(7)        /* in an entry that maps a 4-KByte page */
+#define PTE_PAT BIT(7) /* in an entry that maps a 4-KByte page */
 #define PTE_G BIT(8)
 #define PTE_PAT_LARGE BIT(12) /* in one that maps a larger page */
 #define PTE_XD BIT(63)

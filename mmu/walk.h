@@ -28,15 +28,15 @@ enum walk_result {
 /* Everything a translation depends on. `bus` is where tables are read and A/D bits written. */
 struct walk_ctx {
     struct bus *bus;
-    u64 cr3;           /* PCID and other low bits are ignored here */
-    u64 pdpte[4];      /* PAE: the registers loaded by MOV CR3 (SDM "PDPTE Registers") */
-    u64 eptp;          /* 0: no EPT, gpa is hpa */
+    u64 cr3;      /* PCID and other low bits are ignored here */
+    u64 pdpte[4]; /* PAE: the registers loaded by MOV CR3 (SDM "PDPTE Registers") */
+    u64 eptp;     /* 0: no EPT, gpa is hpa */
     enum walk_mode mode;
-    u8 maxphyaddr;     /* physical-address width, bits */
+    u8 maxphyaddr;                      /* physical-address width, bits */
     bool wp, nxe, smep, smap, pse, pge; /* CR0.WP, EFER.NXE, CR4.* */
     bool pke, pks;
-    bool user;         /* the access is a user-mode access (CPL 3 and not implicit supervisor) */
-    bool smap_off;     /* EFLAGS.AC set and access explicit: SMAP does not apply */
+    bool user;     /* the access is a user-mode access (CPL 3 and not implicit supervisor) */
+    bool smap_off; /* EFLAGS.AC set and access explicit: SMAP does not apply */
     u32 pkru;
     u16 pcid, vpid;
 };
@@ -50,20 +50,22 @@ struct walk_ctx {
 
 struct walk_out {
     enum walk_result result;
-    u64 gpa, hpa;      /* of the byte translated; valid when result is WALK_OK */
-    u32 error_code;    /* #PF error code when WALK_PAGE_FAULT */
-    u8 page_shift;     /* 12, 21, 22, 30 (or 32+: no paging) */
-    bool global;       /* all of G set in the leaf and CR4.PGE */
+    u64 gpa, hpa;   /* of the byte translated; valid when result is WALK_OK */
+    u32 error_code; /* #PF error code when WALK_PAGE_FAULT */
+    u8 page_shift;  /* 12, 21, 22, 30 (or 32+: no paging) */
+    bool global;    /* all of G set in the leaf and CR4.PGE */
     /* What the walk's context may do through this translation without a further walk: */
     bool may_read, may_write, may_exec; /* may_write only once D is set */
-    u8 memtype;        /* PAT index: PAT, PCD, PWT bits of the leaf */
+    u8 memtype;                         /* PAT index: PAT, PCD, PWT bits of the leaf */
 };
 
 /*
- * Walks for one access of kind `access` at linear address `lin` (canonical already checked), setting
- * A and D as the SDM says (locked update of each used entry; D for writes only, none on a fault).
+ * Walks for one access of kind `access` at linear address `lin` (canonical already checked),
+ * setting A and D as the SDM says (locked update of each used entry; D for writes only, none on a
+ * fault).
  */
-void walk_translate(const struct walk_ctx *ctx, u64 lin, enum walk_access access, struct walk_out *out);
+void walk_translate(const struct walk_ctx *ctx, u64 lin, enum walk_access access,
+                    struct walk_out *out);
 
 /* Number of page-table references made since start, for statistics. */
 extern u64 walk_references;
