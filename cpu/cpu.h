@@ -157,6 +157,7 @@ struct exception {
     u32 error;
     u64 cr2;      /* #PF: linear address, written to CR2 when delivered */
     u64 dr6;      /* #DB: bits to set in DR6 when delivered */
+    bool trap;    /* #DB as a trap: RF is pushed as it is, not set */
 };
 
 struct xmm_reg {
@@ -201,6 +202,7 @@ struct cpu {
     u8 activity;             /* enum cpu_activity */
     u32 pending;             /* PEND_* */
     u64 time_base;           /* clock tick = time_base - budget (+ i->n inside a block) */
+    u64 debug_hits;          /* DR6 bits of a trap-class #DB due after this instruction */
     struct exception exc;
 
     /* Control state */
@@ -269,6 +271,9 @@ struct cpu_group {
     struct bus *bus;
     struct block_cache *blocks;
     u64 insn_limit;          /* stop at this clock tick (functional: instructions); CLOCK_NEVER: none */
+    unsigned turn;           /* whose slice is next */
+    struct cpu *running;     /* the one inside its slice, NULL between slices */
+    bool resched;            /* ends the running CPU's slice (IPI sent, another CPU woken) */
     int stop;                /* enum cpu_stop: set by devices and faults to end the run */
     u32 exit_value;          /* STOP_DEBUG_EXIT: the value written to port 0xf4 */
     char stop_text[256];     /* STOP_TRIPLE_FAULT: where */
@@ -280,7 +285,7 @@ struct cpu_group {
     void *idle_opaque;
 };
 
-enum cpu_stop { STOP_NONE, STOP_LIMIT, STOP_POWEROFF, STOP_RESET, STOP_DEBUG_EXIT, STOP_TRIPLE_FAULT, STOP_USER, STOP_SAVE };
+enum cpu_stop { STOP_NONE, STOP_LIMIT, STOP_POWEROFF, STOP_RESET, STOP_DEBUG_EXIT, STOP_TRIPLE_FAULT, STOP_USER, STOP_SAVE, STOP_IDLE /* halted with no event to come */ };
 
 /* ---- cpu/cpu.c ---- */
 struct cpu *cpu_new(struct cpu_group *group, unsigned index, const struct cpu_model *model);

@@ -77,11 +77,11 @@ struct block {
     u64 pa2;            /* page crossing instruction: physical page of the rest, else ~0 */
     u64 granules;       /* granules of the page that the decoding depends on */
     struct block *hash_next;
-    struct block *page_next;
+    const u8 *host;     /* host address of the first byte; NULL: code outside RAM, never cached */
     u32 mode;
     u16 insns, bytes;
     bool valid;
-    u8 pad[7];
+    u16 records;        /* of code[], end record and stubs included */
     struct insn code[];
 };
 _Static_assert(sizeof(struct insn) == 32, "records are 32 bytes");

@@ -41,6 +41,13 @@ static inline u8 *ram_host(const struct ram *ram, u64 hpa)
     return NULL;
 }
 
+/* The inverse of ram_host() for a pointer into RAM. */
+static inline u64 ram_hpa(const struct ram *ram, const u8 *p)
+{
+    u64 offset = (u64)(p - ram->host);
+    return offset < ram->low ? offset : offset - ram->low + RAM_HIGH_START;
+}
+
 /* The code mask of the page that host byte p (of RAM) lies in. */
 static inline u64 *ram_code(const struct ram *ram, const u8 *p)
 {

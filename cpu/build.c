@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+#include "cpu/build.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "cpu/decode.h"
+#include "cpu/op_fuse.h"
+#include "cpu/op_block.h"
+
+/* A block under construction. */
+struct build {
+    struct cpu *cpu;
+    struct block *blk;
+    struct decoded dec[BLOCK_MAX_INSNS];
+    unsigned count; /* instructions so far */
+    unsigned bytes;
+    unsigned page_offset; /* of the block's first byte */
+};
+
+static bool is_direct(const struct decoded *d)
+{
+    return d->branch >= BR_JCC && d->branch <= BR_CALL;
+}
+
+static bool never_falls_through(const struct decoded *d)
+{
+    return d->ends || d->branch >= BR_JMP;
+}
+
+/* Decodes until something ends the block. False: not even one instruction fits into `in`. */
+static bool decode_all(struct build *b, const struct build_input *in)
+{
+    u32 mode = b->blk->mode & ~(u32)MODE_SINGLE;
+    do {
+        struct decoded *d = &b->dec[b->count];
+        unsigned avail = in->avail - b->bytes;
+        if (!avail || decode_insn(in->bytes + b->bytes, avail, mode, b->blk->rip + b->bytes,
+                                  b->cpu->model, d) == DECODE_MORE)
+            return b->count > 0;
+        d->insn.n = (u8)b->count;
+        d->insn.off = (u8)b->bytes;
+        b->count++;
+        b->bytes += INSN_LEN(&d->insn);
+        if (never_falls_through(d) || in->single)
+            return true;
+    } while (b->count < BLOCK_MAX_INSNS && b->bytes <= BLOCK_MAX_BYTES - INSN_MAX_LEN);
+    return true;
+}
+
+/*
+ * Chooses the variant that computes no flags where the block overwrites them before anyone can see
+ * them. Whatever may fault, exit or leave the block sees all flags.
+ */
+static void drop_dead_flags(struct build *b)
+{
+    unsigned live = FS_ALL;
+    for (unsigned k = b->count; k-- > 0;) {
+        struct decoded *d = &b->dec[k];
+        if (!(d->flags_written & live))
+            d->insn.fn = d->fn_dead;
+        live = (live & ~(unsigned)d->flags_written) | d->flags_read;
+        if (d->memory || d->ends || d->branch != BR_NONE)
+            live = FS_ALL;
+    }
+}
+
+
+static bool same_page(const struct build *b, u64 rip)
+{
+    return rip - b->blk->rip + b->page_offset < PAGE_SIZE;
+}
+
+/* Appends a stub that will find `rip` and patch record `from`; returns the new number of records. */
+static unsigned add_stub(struct build *b, unsigned at, unsigned from, u64 rip)
+{
+    struct insn *stub = &b->blk->code[at];
+    memset(stub, 0, sizeof(*stub));
+    stub->fn = op_link_stub;
+    stub->n = (u8)at;
+    stub->imm = rip;
+    stub->disp = (uintptr_t)&b->blk->code[from];
+    b->blk->code[from].disp = (uintptr_t)stub;
+    return at + 1;
+}
+
+static unsigned add_end(struct build *b, unsigned at)
+{
+    struct insn *end = &b->blk->code[at];
+    u64 rip = b->blk->rip + b->bytes;
+    memset(end, 0, sizeof(*end));
+    end->n = (u8)at;
+    end->off = (u8)b->bytes;
+    end->imm = b->blk->mode & MODE_64 ? rip : b->blk->mode & MODE_CS32 ? (u32)rip : (u16)rip;
+    end->fn = same_page(b, end->imm) ? op_block_end : op_block_end_xp;
+    return at + 1;
+}
+
+static void lay_out(struct build *b)
+{
+    struct insn *code = b->blk->code;
+    unsigned at = b->count;
+    for (unsigned k = 0; k < b->count; k++)
+        code[k] = b->dec[k].insn;
+    if (!never_falls_through(&b->dec[b->count - 1]))
+        at = add_end(b, at);
+    unsigned records = at;
+    for (unsigned k = 0; k < records; k++) {
+        bool end = k >= b->count;
+        if (end ? code[k].fn == op_block_end : is_direct(&b->dec[k]) && same_page(b, code[k].imm))
+            at = add_stub(b, at, k, code[k].imm);
+        else if (!end && is_direct(&b->dec[k]))
+            code[k].fn = branch_cross_page(code[k].fn);
+    }
+    b->blk->records = (u16)at;
+}
+
+bool build_block(struct cpu *cpu, struct block *blk, const struct build_input *in)
+{
+    struct build b;
+    b.cpu = cpu;
+    b.blk = blk;
+    b.count = 0;
+    b.bytes = 0;
+    b.page_offset = (unsigned)(blk->pa & ~PAGE_MASK);
+    if (!decode_all(&b, in))
+        return false;
+    drop_dead_flags(&b);
+    blk->insns = (u16)b.count;
+    blk->bytes = (u16)b.bytes;
+    lay_out(&b);
+    return true;
+}

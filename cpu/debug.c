@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#include "cpu/debug.h"
+
+bool debug_fetch_hits(struct cpu *cpu)
+{
+    if (!debug_fetch_armed(cpu))
+        return false;
+    u64 lin = cpu->mode & MODE_64 ? cpu->rip : (u32)(cpu->seg[SEG_CS].base + cpu->rip), hits = 0;
+    for (unsigned n = 0; n < 4; n++) {
+        bool on = cpu->dr[7] >> (2 * n) & 3;
+        if (on && BITS(cpu->dr[7], 19 + 4 * n, 16 + 4 * n) == 0 && cpu->dr[n] == lin)
+            hits |= BIT(n);
+    }
+    if (!hits)
+        return false;
+    cpu->exc = (struct exception){.pending = true, .vector = EXC_DB, .dr6 = hits};
+    return true;
+}
+
+void debug_trap(struct cpu *cpu)
+{
+    u64 hits = cpu->debug_hits;
+    cpu->debug_hits = 0;
+    if (cpu->exc.pending) /* the instruction faulted after all: its fault stands */
+        return;
+    cpu->exc = (struct exception){.pending = true, .vector = EXC_DB, .dr6 = hits, .trap = true};
+}

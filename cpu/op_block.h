@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Handlers of the records that are not instructions: ends of blocks, link stubs. */
+#ifndef CPU_OP_BLOCK_H
+#define CPU_OP_BLOCK_H
+
+#include "cpu/exec.h"
+
+/* End of a block whose successor lies in the same page: imm is its RIP, disp the link. */
+HANDLER(op_block_end);
+/* The same when it lies in another page. */
+HANDLER(op_block_end_xp);
+/* What a branch's link first points at: finds the target (imm) and patches the branch (disp). */
+HANDLER(op_link_stub);
+/* First record of a dropped block. */
+HANDLER(op_relookup);
+
+#endif

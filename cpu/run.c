@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The run loop. Everything that is not the straight execution of instructions happens here, between
+ * two of them: events of the clock, interrupts, faults on their way to the guest, single steps.
+ *
+ * Time: clock->now is right in the run loop and whenever a device is reached. Inside a chunk of
+ * execution the tick of an instruction is time_base - budget + n (cpu_now()). A chunk ends exactly
+ * at the tick it was given: blocks run as long as any block fits into what is left, the rest is run
+ * one instruction at a time.
+ */
+#include "cpu/run.h"
+
+#include "base/error.h"
+#include "cpu/block.h"
+#include "cpu/debug.h"
+#include "cpu/exec.h"
+#include "cpu/lapic.h"
+
+/* Instructions a CPU runs before the next one has its turn, with several CPUs. */
+#define QUANTUM 5000
+
+u64 cpu_now(const struct cpu *cpu, const struct insn *i)
+{
+    return i ? cpu->time_base - (u64)cpu->budget + i->n : cpu->clock->now;
+}
+
+/* ---- Ways out of a block ---- */
+
+static u64 truncate_rip(const struct cpu *cpu, u64 rip)
+{
+    if (cpu->mode & MODE_64)
+        return rip;
+    return cpu->mode & MODE_CS32 ? (u32)rip : (u16)rip;
+}
+
+const struct insn *insn_leave_at(struct cpu *cpu, const struct insn *i, u64 rip)
+{
+    cpu->budget -= i->n + 1;
+    cpu->rip = rip;
+    return NULL;
+}
+
+/* The mode may have changed by now, but only by an instruction that sets RIP by itself or stays put. */
+const struct insn *insn_leave(struct cpu *cpu, const struct insn *i)
+{
+    return insn_leave_at(cpu, i, truncate_rip(cpu, insn_next_rip(i)));
+}
+
+const struct insn *insn_fault(struct cpu *cpu, const struct insn *i)
+{
+    cpu->budget -= i->n;
+    cpu->rip = truncate_rip(cpu, insn_rip(i));
+    return NULL;
+}
+
+/* ---- Pending events ---- */
+
+void cpu_raise_pending(struct cpu *cpu, u32 pend)
+{
+    cpu->pending |= pend;
+    if (cpu->group->running == cpu)
+        cpu->leave = true;
+    else
+        cpu->group->resched = true;
+}
+
+void cpu_clear_pending(struct cpu *cpu, u32 pend)
+{
+    cpu->pending &= ~pend;
+}
+
+static bool interrupts_open(const struct cpu *cpu)
+{
+    return (cpu->eflags & FLAG_IF) && !cpu->irq_shadow;
+}
+
+static void take_sipi(struct cpu *cpu)
+{
+    cpu_clear_pending(cpu, PEND_SIPI);
+    if (cpu->activity != ACTIVITY_WAIT_SIPI)
+        return;
+    u8 vector = lapic_sipi_vector(cpu->lapic);
+    cpu->activity = ACTIVITY_RUN;
+    cpu->seg[SEG_CS].selector = (u16)(vector << 8);
+    cpu->seg[SEG_CS].base = (u64)vector << 12;
+    cpu->rip = 0;
+    cpu_update_mode(cpu);
+}
+
+static void take_init(struct cpu *cpu)
+{
+    cpu_clear_pending(cpu, PEND_INIT);
+    cpu_reset(cpu, true);
+    cpu->activity = lapic_is_bsp(cpu->lapic) ? ACTIVITY_RUN : ACTIVITY_WAIT_SIPI;
+}
+
+static void take_interrupt(struct cpu *cpu)
+{
+    int vector = lapic_ack(cpu->lapic);
+    if (vector < 0 && cpu->group->extint_ack)
+        vector = cpu->group->extint_ack(cpu->group->extint_opaque);
+    if (vector < 0)
+        return;
+    cpu->interrupts++;
+    cpu->activity = ACTIVITY_RUN;
+    cpu_deliver(cpu, EVENT_EXTERNAL, (u8)vector, false, 0);
+}
+
+static void take_nmi(struct cpu *cpu)
+{
+    cpu_clear_pending(cpu, PEND_NMI);
+    cpu->activity = ACTIVITY_RUN;
+    cpu->nmi_blocked = true;
+    cpu_deliver(cpu, EVENT_NMI, EXC_NMI, false, 0);
+}
+
+/* SDM "Priority Among Concurrent Events": one event, the foremost. True if one was taken. */
+static bool take_event(struct cpu *cpu)
+{
+    if (cpu->pending & PEND_INIT)
+        return take_init(cpu), true;
+    if (cpu->pending & PEND_SIPI)
+        return take_sipi(cpu), true;
+    if (cpu->activity == ACTIVITY_WAIT_SIPI || cpu->activity == ACTIVITY_SHUTDOWN)
+        return false;
+    if ((cpu->pending & PEND_NMI) && !cpu->nmi_blocked && !cpu->irq_shadow)
+        return take_nmi(cpu), true;
+    if ((cpu->pending & PEND_INTR) && interrupts_open(cpu))
+        return take_interrupt(cpu), true;
+    return false;
+}
+
+/* ---- Execution ---- */
+
+static void enter_block(struct cpu *cpu, const struct block *blk)
+{
+    const struct insn *i = blk->code;
+#if TESTUDO_DISPATCH_TAIL
+    i->fn(cpu, i);
+#else
+    while (i)
+        i = i->fn(cpu, i);
+#endif
+}
+
+/* Runs `count` instructions (exactly one if `single`), or fewer if something wants the run loop. */
+static void run_chunk(struct cpu *cpu, u64 count, bool single)
+{
+    u64 start = cpu->clock->now;
+    cpu->budget = single ? 1 - BLOCK_MAX_INSNS : (s64)(count - BLOCK_MAX_INSNS);
+    cpu->time_base = start + (u64)cpu->budget;
+    cpu->leave = false;
+    cpu->jump_key = cpu->ctx->jump_gen;
+#ifdef TESTUDO_TORTURE
+    block_drop_all(cpu->blocks);
+    cpu->leave = false;
+#endif
+    struct block *blk = block_find(cpu, cpu->rip, single ? MODE_SINGLE : 0);
+    if (blk) {
+        cpu->leave = false; /* block_find may have dropped all code, which is no matter here */
+        enter_block(cpu, blk);
+    }
+    cpu->clock->now = cpu->time_base - (u64)cpu->budget;
+    cpu->insns += cpu->clock->now - start;
+}
+
+static void finish_exceptions(struct cpu *cpu)
+{
+    while (cpu->exc.pending && !cpu->group->stop) {
+        cpu->exceptions++;
+        cpu_deliver_exception(cpu);
+    }
+}
+
+/* One instruction with everything that can hang on a single one: shadows, TF, RF, breakpoints. */
+static void step(struct cpu *cpu)
+{
+    bool mov_ss = cpu->mov_ss_shadow, tf = cpu->eflags & FLAG_TF, rf = cpu->eflags & FLAG_RF;
+    cpu->irq_shadow = cpu->mov_ss_shadow = false;
+    if (!rf && !mov_ss && debug_fetch_hits(cpu))
+        return;
+    u64 before = cpu->clock->now;
+    run_chunk(cpu, 1, true);
+    if (cpu->exc.pending || cpu->clock->now == before)
+        return;
+    if (rf)
+        cpu->eflags &= ~FLAG_RF;
+    if (tf)
+        cpu->debug_hits |= BIT(14); /* DR6.BS */
+}
+
+static bool must_step(const struct cpu *cpu, u64 count)
+{
+    return count < BLOCK_MAX_INSNS || cpu->irq_shadow || (cpu->eflags & (FLAG_TF | FLAG_RF)) ||
+           debug_fetch_armed(cpu);
+}
+
+static void run_until(struct cpu *cpu, u64 end)
+{
+    struct clock *clock = cpu->clock;
+    struct cpu_group *group = cpu->group;
+    while (!group->stop && !group->resched) {
+        if (clock->now >= clock->next)
+            clock_run(clock);
+        if (cpu->debug_hits && !cpu->mov_ss_shadow)
+            debug_trap(cpu);
+        finish_exceptions(cpu);
+        if (cpu->pending && take_event(cpu))
+            continue;
+        if (cpu->activity != ACTIVITY_RUN || clock->now >= end || group->stop)
+            return;
+        u64 count = MIN(end, clock->next) - clock->now;
+        if (unlikely(must_step(cpu, count)))
+            step(cpu);
+        else
+            run_chunk(cpu, count, false);
+    }
+}
+
+/* Can this CPU do anything now? */
+static bool runnable(const struct cpu *cpu)
+{
+    if (cpu->activity == ACTIVITY_RUN || (cpu->pending & (PEND_INIT | PEND_SIPI)))
+        return true;
+    if (cpu->activity == ACTIVITY_WAIT_SIPI || cpu->activity == ACTIVITY_SHUTDOWN)
+        return false;
+    return ((cpu->pending & PEND_INTR) && (cpu->eflags & FLAG_IF)) ||
+           ((cpu->pending & PEND_NMI) && !cpu->nmi_blocked);
+}
+
+static void skip_idle(struct cpu_group *group)
+{
+    struct clock *clock = group->clock;
+    u64 when = MIN(clock->next, group->insn_limit);
+    if (group->idle)
+        group->idle(group->idle_opaque, when);
+    else if (when == CLOCK_NEVER)
+        group->stop = STOP_IDLE; /* nothing will ever happen again */
+    if (group->stop || when == CLOCK_NEVER)
+        return;
+    clock->now = MAX(clock->now, when);
+    clock_run(clock);
+}
+
+static struct cpu *next_runnable(const struct cpu_group *group, unsigned *at)
+{
+    for (unsigned n = 0; n < group->count; n++) {
+        unsigned k = (*at + n) % group->count;
+        if (runnable(group->cpu[k])) {
+            *at = k;
+            return group->cpu[k];
+        }
+    }
+    return NULL;
+}
+
+void cpu_group_run(struct cpu_group *group)
+{
+    struct clock *clock = group->clock;
+    while (!group->stop) {
+        if (clock->now >= group->insn_limit) {
+            group->stop = STOP_LIMIT;
+            break;
+        }
+        struct cpu *cpu = next_runnable(group, &group->turn);
+        if (!cpu) {
+            skip_idle(group);
+            continue;
+        }
+        u64 slice = group->count > 1 ? QUANTUM : CLOCK_NEVER - clock->now;
+        group->running = cpu;
+        group->resched = false;
+        run_until(cpu, MIN(clock->now + slice, group->insn_limit));
+        group->running = NULL;
+        group->turn = (group->turn + 1) % group->count;
+    }
+}
