@@ -31,6 +31,15 @@ struct cpu_cache {
 
 #define CPU_CACHES_MAX 8
 
+/*
+ * IA32_ARCH_CAPABILITIES of a processor without the known transient-execution flaws: RDCL_NO,
+ * IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO,
+ * PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO.
+ */
+#define ARCH_CAP_ALL_FIXED                                                                         \
+    (BIT(0) | BIT(1) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(13) | BIT(14) | BIT(15) |  \
+     BIT(20) | BIT(24) | BIT(26) | BIT(27) | BIT(62))
+
 /* A processor as data. Invariant after cpu_model_finish(): consistent, and only what works. */
 struct cpu_model {
     char name[32];
@@ -39,14 +48,14 @@ struct cpu_model {
     unsigned family, model, stepping; /* as displayed, extended fields folded in */
     u32 microcode;                    /* revision, IA32_BIOS_SIGN_ID */
     u64 features[(FEAT_COUNT + 63) / 64];
-    unsigned phys_bits, lin_bits;
+    unsigned phys_bits, lin_bits; /* lin_bits follows from LA57 */
     struct cpu_cache cache[CPU_CACHES_MAX];
     unsigned caches;
     u32 leaf2[4];                  /* TLB and cache descriptors; all zero: "see leaf 4" alone */
     unsigned threads, cores;       /* a core's threads; a package's cores, 0: all of the machine's */
     u32 max_leaf, max_ext_leaf;
     u32 crystal_hz;                /* core crystal clock: the APIC timer's too */
-    unsigned mhz;                  /* nominal frequency, for the brand string's readers */
+    unsigned mhz;                  /* marked frequency, IA32_PLATFORM_INFO's ratio */
     u64 arch_capabilities;         /* IA32_ARCH_CAPABILITIES */
 };
 
@@ -74,7 +83,7 @@ bool cpu_model_init(struct cpu_model *m, const char *name, const char *changes, 
  */
 void cpu_model_begin(struct cpu_model *m, const char *name);
 /*
- * key: vendor, brand, family, model, stepping, microcode, physical-bits, linear-bits, threads, cores,
+ * key: vendor, brand, family, model, stepping, microcode, physical-bits, threads, cores,
  * max-leaf, max-extended-leaf, crystal-hz, mhz, arch-capabilities, leaf2 (four numbers). Numbers are
  * decimal or 0x hexadecimal.
  */
@@ -92,6 +101,12 @@ bool cpu_model_finish(struct cpu_model *m, struct error *err);
 
 /* What CPUID with EAX = leaf, ECX = subleaf gives on this processor now: EAX, EBX, ECX, EDX. */
 void cpuid_query(const struct cpu *cpu, u32 leaf, u32 subleaf, u32 out[4]);
+
+/* CPUID.1:EAX of the model. */
+u32 cpuid_signature(const struct cpu_model *model);
+
+/* The x2APIC ID of CPU `index` in a machine of `count` CPUs (for MADT too). */
+u32 cpuid_apic_id(const struct cpu_model *model, unsigned count, unsigned index);
 
 /* State components that XCR0 and IA32_XSS may hold on this model. */
 u64 cpuid_xcr0_mask(const struct cpu_model *model);

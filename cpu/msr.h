@@ -38,6 +38,9 @@ void msr_snap(struct cpu *cpu, struct snap *s);
 /* Time-stamp counter now, TSC_ADJUST and writes included. */
 u64 msr_tsc(const struct cpu *cpu, const struct insn *i);
 
+/* IA32_XSS: supervisor state components that XSAVES and XRSTORS see. */
+u64 msr_xss(const struct cpu *cpu);
+
 /* Is v canonical for this processor's widest linear address (what MSR loads are checked against)? */
 bool msr_canonical(const struct cpu_model *model, u64 v);
 /* May XSETBV load this into XCR0? (SDM "XSETBV") */
