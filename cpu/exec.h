@@ -126,14 +126,20 @@ static ALWAYS_INLINE const u8 *fast_read(const struct cpu *cpu, u64 va, unsigned
     const struct tlb_entry *e = tlb_slot(cpu->tlb, va);
     if (unlikely(va - e->rtag > PAGE_SIZE - size))
         return NULL;
-    return (const u8 *)(uintptr_t)(va + e->addend);
+    const u8 *p = (const u8 *)(uintptr_t)(va + e->addend);
+    if (!p)
+        __builtin_unreachable(); /* spares the caller a second test */
+    return p;
 }
 static ALWAYS_INLINE u8 *fast_write(const struct cpu *cpu, u64 va, unsigned size)
 {
     const struct tlb_entry *e = tlb_slot(cpu->tlb, va);
     if (unlikely(va - e->wtag > PAGE_SIZE - size))
         return NULL;
-    return (u8 *)(uintptr_t)(va + e->addend);
+    u8 *p = (u8 *)(uintptr_t)(va + e->addend);
+    if (!p)
+        __builtin_unreachable();
+    return p;
 }
 
 /* Unaligned little-endian host memory. */
