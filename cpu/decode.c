@@ -333,7 +333,7 @@ static bool match(const struct reader *r, const struct plan *p)
     if (row->mode == ((r->mode & MODE_64) ? OPMODE_I64 : OPMODE_O64))
         return false;
     /* With REX.B, 90 is no NOP (nor PAUSE): it exchanges RAX and R8. */
-    if (r->map == MAP_1B && r->opcode == 0x90 && REX_B(r) && op_opcodes(row) == 1)
+    if (r->map == MAP_1B && r->opcode == 0x90 && REX_B(r) != 0 && op_opcodes(row) == 1)
         return false;
     return cpuid_has(r->model, (enum cpu_feature)row->feature);
 }
