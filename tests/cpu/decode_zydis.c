@@ -87,9 +87,9 @@ static void compare_memory(struct pair *p, const ZydisDecodedOperand *op)
         base = address_register(op->mem.base);
     u64 mask = MASK(p->z.address_width);
     /* "Special Cases of REX Encodings": REX.B does not make a missing base R13. Zydis forgets with 67. */
-    bool no_base = p->z.raw.modrm.mod == 0 && p->z.raw.modrm.rm == 4 && p->z.raw.sib.base == 5;
-    if (!no_base || p->z.address_width == 16)
-        differ(p, "base", in->base, base);
+    if (op->mem.base == ZYDIS_REGISTER_R13D && p->z.raw.modrm.mod == 0)
+        return;
+    differ(p, "base", in->base, base);
     differ(p, "index", in->index, address_register(op->mem.index));
     differ(p, "scale", in->index == ZERO_OFFSET ? 0 : 1u << EA_SHIFT(in),
            op->mem.index == ZYDIS_REGISTER_NONE ? 0 : op->mem.scale);
