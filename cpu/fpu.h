@@ -75,6 +75,13 @@ void fpu_init(struct cpu *cpu); /* FNINIT, RESET */
  */
 bool fpu_pending(struct cpu *cpu);
 
+/*
+ * cpu/op_mmx.c, for conversions. Begin: false if an x87 exception is pending, #MF recorded. Finish:
+ * sets MMX register reg (-1: none) and the x87 state that goes with it.
+ */
+bool mmx_begin(struct cpu *cpu);
+void mmx_finish(struct cpu *cpu, int reg, u64 v);
+
 /* cpu/op_sse_fp.c: notes SIMD exceptions in MXCSR; false: one is unmasked, #XM or #UD recorded. */
 bool sse_raise(struct cpu *cpu, unsigned flags);
 
@@ -110,6 +117,14 @@ static ALWAYS_INLINE void xmm_set(struct cpu *cpu, unsigned n, v2u64 v)
     host_store128(cpu->xmm[n].q, v);
 }
 
+/* Spares the caller's test a second comparison. */
+static ALWAYS_INLINE u8 *not_null(u8 *p)
+{
+    if (!p)
+        __builtin_unreachable();
+    return p;
+}
+
 /*
  * Host address of an aligned 16-byte operand at va, NULL: the slow path. One test finds a miss and a
  * misaligned address, tags being multiples of the page size.
@@ -119,14 +134,14 @@ static ALWAYS_INLINE const u8 *fast_read_aligned(const struct cpu *cpu, u64 va)
     const struct tlb_entry *e = tlb_slot(cpu->tlb, va);
     if (unlikely((va - e->rtag) & ~(PAGE_SIZE - 16)))
         return NULL;
-    return (const u8 *)(uintptr_t)(va + e->addend);
+    return not_null((u8 *)(uintptr_t)(va + e->addend));
 }
 static ALWAYS_INLINE u8 *fast_write_aligned(const struct cpu *cpu, u64 va)
 {
     const struct tlb_entry *e = tlb_slot(cpu->tlb, va);
     if (unlikely((va - e->wtag) & ~(PAGE_SIZE - 16)))
         return NULL;
-    return (u8 *)(uintptr_t)(va + e->addend);
+    return not_null((u8 *)(uintptr_t)(va + e->addend));
 }
 
 /*
@@ -135,6 +150,12 @@ static ALWAYS_INLINE u8 *fast_write_aligned(const struct cpu *cpu, u64 va)
  */
 bool mem_read_aligned(struct cpu *cpu, const struct insn *i, void *to);
 bool mem_write_aligned(struct cpu *cpu, const struct insn *i, const void *from);
+
+/*
+ * MASKMOVQ, MASKMOVDQU: stores the bytes of `from` whose mask has bit 7 set at DS:rDI (or the
+ * segment of a prefix). cpu/op_sse_move.c.
+ */
+bool mask_store(struct cpu *cpu, const struct insn *i, const u8 *from, const u8 *mask, unsigned size);
 
 /* The four widths of a family are the same. */
 #define FAMILY_BOTH(name, reg, mem)                                                                \
