@@ -62,14 +62,10 @@ static const struct component {
     bool supervisor, aligned;
     enum cpu_feature feature;
 } components[] = {
-    [2] = {256, 576, false, false, FEAT_AVX},
-    [5] = {64, 1088, false, false, FEAT_AVX512F},
-    [6] = {512, 1152, false, false, FEAT_AVX512F},
-    [7] = {1024, 1664, false, false, FEAT_AVX512F},
-    [9] = {8, 2688, false, false, FEAT_PKU},
-    [11] = {16, 0, true, false, FEAT_CET_SS},
-    [12] = {24, 0, true, false, FEAT_CET_SS},
-    [17] = {64, 2752, false, true, FEAT_AMX_TILE},
+    [2] = {256, 576, false, false, FEAT_AVX},        [5] = {64, 1088, false, false, FEAT_AVX512F},
+    [6] = {512, 1152, false, false, FEAT_AVX512F},   [7] = {1024, 1664, false, false, FEAT_AVX512F},
+    [9] = {8, 2688, false, false, FEAT_PKU},         [11] = {16, 0, true, false, FEAT_CET_SS},
+    [12] = {24, 0, true, false, FEAT_CET_SS},        [17] = {64, 2752, false, true, FEAT_AMX_TILE},
     [18] = {8192, 2816, false, true, FEAT_AMX_TILE},
 };
 #define XSAVE_LEGACY_AND_HEADER 576u
@@ -158,18 +154,21 @@ static unsigned smt_shift(const struct cpu_model *model)
     return width_of(MAX(model->threads, 1u));
 }
 
-static unsigned package_shift(const struct cpu_model *model, unsigned count)
+static unsigned package_cores(const struct cpu_model *model, unsigned count)
 {
     unsigned threads = MAX(model->threads, 1u);
-    unsigned cores = model->cores ? model->cores : (count + threads - 1) / threads;
-    return smt_shift(model) + width_of(cores);
+    return model->cores ? model->cores : (MAX(count, 1u) + threads - 1) / threads;
+}
+
+static unsigned package_shift(const struct cpu_model *model, unsigned count)
+{
+    return smt_shift(model) + width_of(package_cores(model, count));
 }
 
 u32 cpuid_apic_id(const struct cpu_model *model, unsigned count, unsigned index)
 {
     unsigned threads = MAX(model->threads, 1u);
-    unsigned cores = model->cores ? model->cores : (count + threads - 1) / threads;
-    unsigned core = index / threads;
+    unsigned cores = package_cores(model, count), core = index / threads;
     return (u32)((core / cores) << package_shift(model, count) |
                  (core % cores) << smt_shift(model) | index % threads);
 }
@@ -222,6 +221,8 @@ static void leaf_features(const struct cpu *cpu, u32 out[4])
         out[ECX] |= BIT32(27);
     if (!(cpu->apic_base & APIC_BASE_EN))
         out[EDX] &= ~BIT32(9);
+    if (!(cpu->msr[MSR_MISC_ENABLE] & MISC_ENABLE_MONITOR))
+        out[ECX] &= ~BIT32(3);
 }
 
 static void leaf_descriptors(const struct cpu_model *model, u32 out[4])
@@ -346,8 +347,8 @@ static void leaf_cache_l2(const struct cpu_model *model, u32 out[4])
     for (unsigned n = 0; n < model->caches; n++) {
         const struct cpu_cache *c = &model->cache[n];
         if (c->level == 2)
-            out[ECX] = c->line | (u32)code[MIN(width_of(c->ways), 5u)] << 12 |
-                       (u32)(c->size / KIB) << 16;
+            out[ECX] =
+                c->line | (u32)code[MIN(width_of(c->ways), 5u)] << 12 | (u32)(c->size / KIB) << 16;
     }
 }
 
@@ -363,6 +364,8 @@ static void extended_leaf(const struct cpu *cpu, u32 leaf, u32 out[4])
         out[EDX] = feature_bits(model, leaf, 0, EDX);
         if (!(cpu->mode & MODE_64)) /* SYSCALL is shown only where it can be executed */
             out[EDX] &= ~BIT32(11);
+        if (cpu->msr[MSR_MISC_ENABLE] & MISC_ENABLE_XD_DISABLE)
+            out[EDX] &= ~BIT32(20);
         break;
     case 0x80000002:
     case 0x80000003:

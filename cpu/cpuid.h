@@ -22,8 +22,8 @@ enum cache_type { CACHE_DATA = 1, CACHE_CODE = 2, CACHE_UNIFIED = 3 };
 struct cpu_cache {
     enum cache_type type;
     unsigned level;
-    u64 size;         /* bytes: a multiple of line * ways */
-    unsigned line;    /* bytes */
+    u64 size;      /* bytes: a multiple of line * ways */
+    unsigned line; /* bytes */
     unsigned ways;
     unsigned sharing; /* logical processors that share it: ids reserved; 0: the whole package */
     bool inclusive;
@@ -51,12 +51,12 @@ struct cpu_model {
     unsigned phys_bits, lin_bits; /* lin_bits follows from LA57 */
     struct cpu_cache cache[CPU_CACHES_MAX];
     unsigned caches;
-    u32 leaf2[4];                  /* TLB and cache descriptors; all zero: "see leaf 4" alone */
-    unsigned threads, cores;       /* a core's threads; a package's cores, 0: all of the machine's */
+    u32 leaf2[4];            /* TLB and cache descriptors; all zero: "see leaf 4" alone */
+    unsigned threads, cores; /* a core's threads; a package's cores, 0: all of the machine's */
     u32 max_leaf, max_ext_leaf;
-    u32 crystal_hz;                /* core crystal clock: the APIC timer's too */
-    unsigned mhz;                  /* marked frequency, IA32_PLATFORM_INFO's ratio */
-    u64 arch_capabilities;         /* IA32_ARCH_CAPABILITIES */
+    u32 crystal_hz;        /* core crystal clock: the APIC timer's too */
+    unsigned mhz;          /* marked frequency, IA32_PLATFORM_INFO's ratio */
+    u64 arch_capabilities; /* IA32_ARCH_CAPABILITIES */
 };
 
 /* Words of a model's set are 64 features each. */

@@ -144,7 +144,10 @@ static const struct number_key {
     size_t offset, size;
 } number_keys[] = {
 #define KEY(name, member, min, max)                                                                \
-    {name, min, max, offsetof(struct cpu_model, member), sizeof(((struct cpu_model *)0)->member)}
+    {                                                                                              \
+        name, min, max, offsetof(struct cpu_model, member),                                        \
+            sizeof(((struct cpu_model *)0)->member)                                                \
+    }
     KEY("family", family, 6, 0xf + 0xff),
     KEY("model", model, 0, 0xff),
     KEY("stepping", stepping, 0, 15),

@@ -10,6 +10,19 @@ struct cpu;
 struct cpu_model;
 struct insn;
 
+#define MTRR_VARIABLE 10
+#define MC_BANKS 10
+
+/* Places in cpu->msr: MSR_EFER and so on; a run's members follow its first. */
+enum msr_slot {
+#define MSR(id, name, first, count, ...) MSR_##id, MSR_LAST_##id = MSR_##id + (count)-1,
+#include "cpu/msr.def"
+    MSR_SLOTS
+};
+
+#define MISC_ENABLE_MONITOR BIT(18)
+#define MISC_ENABLE_XD_DISABLE BIT(34)
+
 /*
  * RDMSR and WRMSR without their privilege check. i: the record executed, for the exact time. False:
  * #GP(0) is recorded in cpu->exc and nothing has changed. A write may change the mode
@@ -47,9 +60,9 @@ bool msr_canonical(const struct cpu_model *model, u64 v);
 bool msr_xcr0_valid(const struct cpu_model *model, u64 v);
 
 /*
- * What firmware leaves: MTRRs on, all of RAM write-back, the hole below 4 GiB uncacheable, feature
- * control locked. For a direct boot.
+ * What firmware leaves: MTRRs on, memory write-back but for the hole below 4 GiB and the video
+ * window, feature control locked. For a direct boot, on every CPU.
  */
-void msr_firmware(struct cpu *cpu, u64 ram_low, u64 ram_high);
+void msr_firmware(struct cpu *cpu);
 
 #endif
