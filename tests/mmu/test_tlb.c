@@ -155,6 +155,22 @@ START_TEST(jumps_are_forgotten)
 }
 END_TEST
 
+START_TEST(old_jumps_stay_forgotten)
+{
+    tlb_init(&tlb);
+    struct tlb_key key = {.pcid = 1};
+    struct tlb_ctx *ctx = tlb_find(&tlb, &key);
+    for (unsigned round = 0; round < 300; round++) {
+        jump_enter(ctx, 0x401000 + round);
+        /* No look-up of the context in between: it stays in use and fills up again. */
+        tlb_flush_all(&tlb);
+        for (unsigned k = 0; k <= round; k++)
+            ck_assert(!jump_found(ctx, 0x401000 + k));
+    }
+    tlb_fini(&tlb);
+}
+END_TEST
+
 START_TEST(write_protection)
 {
     tlb_init(&tlb);
@@ -320,6 +336,9 @@ START_TEST(flushes_spare_the_rest)
     tlb_flush_page(&tlb, 0, 1, 0x401000);
     ck_assert(hits(read_tag(ctx, 0x405000), 0x405000, 1));
     ck_assert(hits(read_tag(ctx, fill.lin), fill.lin, 1));
+    tlb_flush_page(&tlb, 0, 2, 0x405000);
+    ck_assert(hits(read_tag(ctx, 0x405000), 0x405000, 1));
+    tlb_fill(&tlb, ctx2, &(struct tlb_fill){.lin = 0x405000, .host = host_memory, .read = true});
     /* The other space keeps its own; global translations stay where asked. */
     tlb_flush_space(&tlb, 0, 1, true);
     ck_assert(!hits(read_tag(ctx, 0x405000), 0x405000, 1));
@@ -334,4 +353,5 @@ START_TEST(flushes_spare_the_rest)
 END_TEST
 
 SUITE_MAIN("tlb", &empty_matches_nothing, &fill_allows_what_it_says, &contexts_are_reused_in_order,
-           &jumps_are_forgotten, &write_protection, &no_stale_translation, &flushes_spare_the_rest)
+           &jumps_are_forgotten, &old_jumps_stay_forgotten, &write_protection,
+           &no_stale_translation, &flushes_spare_the_rest)
