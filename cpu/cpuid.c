@@ -238,7 +238,7 @@ static void leaf_cache(const struct cpu *cpu, u32 subleaf, u32 out[4])
         return;
     const struct cpu_cache *c = &model->cache[subleaf];
     unsigned package = package_shift(model, cpu->group->count);
-    u32 ids = 1u << (c->sharing ? width_of(c->sharing) : package);
+    u32 ids = 1u << (c->shared ? package : smt_shift(model));
     u32 cores = 1u << (package - smt_shift(model));
     out[EAX] = c->type | c->level << 5 | BIT32(8) /* self initializing */ | (ids - 1) << 14 |
                (cores - 1) << 26;

@@ -25,7 +25,7 @@ struct cpu_cache {
     u64 size;      /* bytes: a multiple of line * ways */
     unsigned line; /* bytes */
     unsigned ways;
-    unsigned sharing; /* logical processors that share it: ids reserved; 0: the whole package */
+    bool shared; /* by the whole package, else by a core's threads */
     bool inclusive;
 };
 
@@ -90,6 +90,8 @@ void cpu_model_begin(struct cpu_model *m, const char *name);
 bool cpu_model_set(struct cpu_model *m, const char *key, const char *value, struct error *err);
 /* A feature of the real processor, left out in silence where it doesn't work yet. */
 bool cpu_model_feature(struct cpu_model *m, const char *name, struct error *err);
+/* The same for names separated by white space. */
+bool cpu_model_features(struct cpu_model *m, const char *names, struct error *err);
 bool cpu_model_add_cache(struct cpu_model *m, const struct cpu_cache *cache, struct error *err);
 /*
  * "+name,-name,...": adds with all it depends on, removes with all that depends on it. An addition

@@ -73,6 +73,31 @@ bool cpu_model_feature(struct cpu_model *m, const char *name, struct error *err)
     return true;
 }
 
+/* Copies the word that text begins with and returns what follows it, NULL if it is too long. */
+static const char *take_word(const char *text, const char *ends, char *word, size_t size)
+{
+    size_t length = strcspn(text, ends);
+    if (length >= size)
+        return NULL;
+    memcpy(word, text, length);
+    word[length] = 0;
+    return text + length;
+}
+
+bool cpu_model_features(struct cpu_model *m, const char *names, struct error *err)
+{
+    static const char space[] = " \t\r\n";
+    char word[64];
+    for (const char *p = names + strspn(names, space); *p; p += strspn(p, space)) {
+        p = take_word(p, space, word, sizeof(word));
+        if (!p)
+            return error_set(err, "a processor feature's name is too long");
+        if (!cpu_model_feature(m, word, err))
+            return false;
+    }
+    return true;
+}
+
 static bool change_one(struct cpu_model *m, const char *word, struct error *err)
 {
     if (word[0] != '+' && word[0] != '-')
@@ -90,16 +115,12 @@ static bool change_one(struct cpu_model *m, const char *word, struct error *err)
 bool cpu_model_change(struct cpu_model *m, const char *changes, struct error *err)
 {
     char word[64];
-    for (const char *p = changes; *p;) {
-        size_t length = strcspn(p, ",");
-        if (length >= sizeof(word))
-            return error_set(err, "'%.20s...': expected +FEATURE or -FEATURE", p);
-        memcpy(word, p, length);
-        word[length] = 0;
-        if (length && !change_one(m, word, err))
+    for (const char *p = changes; *p; p += *p == ',') {
+        p = take_word(p, ",", word, sizeof(word));
+        if (!p)
+            return error_set(err, "a processor feature's name is too long");
+        if (word[0] && !change_one(m, word, err))
             return false;
-        p += length;
-        p += *p == ',';
     }
     return true;
 }
@@ -198,7 +219,7 @@ static bool cache_is_sane(const struct cpu_cache *c)
     u64 way = (u64)c->line * c->ways;
     return c->type >= CACHE_DATA && c->type <= CACHE_UNIFIED && c->level >= 1 && c->level <= 4 &&
            c->line >= 16 && c->line <= 256 && c->ways >= 1 && c->ways <= 64 && c->size &&
-           c->size <= 4 * GIB && c->size % way == 0 && c->sharing <= 256;
+           c->size <= 4 * GIB && c->size % way == 0;
 }
 
 bool cpu_model_add_cache(struct cpu_model *m, const struct cpu_cache *cache, struct error *err)
@@ -243,10 +264,10 @@ bool cpu_model_finish(struct cpu_model *m, struct error *err)
 bool cpu_model_init(struct cpu_model *m, const char *name, const char *changes, struct error *err)
 {
     static const struct cpu_cache caches[] = {
-        {CACHE_DATA, 1, 32 * KIB, 64, 8, 1, false},
-        {CACHE_CODE, 1, 32 * KIB, 64, 8, 1, false},
-        {CACHE_UNIFIED, 2, 1 * MIB, 64, 16, 1, false},
-        {CACHE_UNIFIED, 3, 16 * MIB, 64, 16, 0, false},
+        {CACHE_DATA, 1, 32 * KIB, 64, 8, false, false},
+        {CACHE_CODE, 1, 32 * KIB, 64, 8, false, false},
+        {CACHE_UNIFIED, 2, 1 * MIB, 64, 16, false, false},
+        {CACHE_UNIFIED, 3, 16 * MIB, 64, 16, true, false},
     };
     if (name && strcmp(name, "default"))
         return error_set(err, "unknown processor '%s'", name);
