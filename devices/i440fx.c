@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From the 82441FX and 82371SB data sheets. The shadow-RAM registers (PAM) hold what is written but
+ * the memory from 640 KiB to 1 MiB is always plain RAM.
+ */
+#include "devices/i440fx.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+#define PAM 0x59
+#define PAM_COUNT 7
+#define SMRAM 0x72
+#define PIRQ_ROUTE 0x60
+#define PIRQ_OFF 0x80
+#define PIRQ_IRQ 0x0f
+#define PIRQ_ALLOWED 0xdef8u /* interrupts 3 to 7, 9 to 12, 14, 15 */
+#define PIRQ_GSI 16          /* the wires' inputs of the I/O APIC */
+
+struct i440fx {
+    const struct device_env *env;
+    struct pci_bus *bus;
+    struct pci_device host, isa;
+    bool pirq[4];
+};
+
+struct pci_bus *i440fx_pci(struct i440fx *chipset)
+{
+    return chipset->bus;
+}
+
+/* Drives all 16 inputs of the 8259 pair from the wires routed to them. */
+static void route(struct i440fx *chipset)
+{
+    u32 levels = 0;
+    for (unsigned n = 0; n < 4; n++) {
+        u8 to = chipset->isa.config[PIRQ_ROUTE + n];
+        if (chipset->pirq[n] && !(to & PIRQ_OFF))
+            levels |= BIT32(to & PIRQ_IRQ) & PIRQ_ALLOWED;
+    }
+    for (unsigned n = 0; n < LINE_ISA_COUNT; n++) {
+        struct irq_line line = device_line(chipset->env, LINE_PIC + n);
+        irq_set(&line, (levels >> n) & 1);
+    }
+}
+
+void i440fx_pirq(struct i440fx *chipset, unsigned wire, bool level)
+{
+    struct irq_line gsi = device_line(chipset->env, LINE_GSI + PIRQ_GSI + wire);
+    chipset->pirq[wire] = level;
+    irq_set(&gsi, level);
+    route(chipset);
+}
+
+static void isa_written(struct pci_device *device, unsigned offset, unsigned size)
+{
+    if (offset < PIRQ_ROUTE + 4 && offset + size > PIRQ_ROUTE)
+        route(device->opaque);
+}
+
+static void host_init(struct i440fx *chipset)
+{
+    struct pci_device *host = &chipset->host;
+    pci_init(host, "i440fx host bridge", &(struct pci_id){0x8086, 0x1237, 0x060000, 2});
+    pci_config_set(host, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    memset(host->writable + PAM, 0x33, PAM_COUNT);
+    host->writable[PAM] = 0x30;
+    host->writable[SMRAM] = 0x7a;
+    host->config[SMRAM] = 0x02;
+    pci_add(chipset->bus, host, PCI_DEVFN(0, 0));
+}
+
+static void isa_init(struct i440fx *chipset)
+{
+    struct pci_device *isa = &chipset->isa;
+    pci_init(isa, "piix3 isa bridge", &(struct pci_id){0x8086, 0x7000, 0x060100, 0});
+    pci_config_set(isa, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    memset(isa->config + PIRQ_ROUTE, PIRQ_OFF, 4);
+    memset(isa->writable + PIRQ_ROUTE, PIRQ_OFF | PIRQ_IRQ, 4);
+    isa->config_written = isa_written;
+    isa->opaque = chipset;
+    pci_add(chipset->bus, isa, PCI_DEVFN(1, 0));
+}
+
+static void *i440fx_create(const struct device_env *env, const void *config, struct error *err)
+{
+    struct i440fx *chipset = xalloc(sizeof(*chipset));
+    (void)config;
+    (void)err;
+    chipset->env = env;
+    chipset->bus = pci_new(env);
+    host_init(chipset);
+    isa_init(chipset);
+    return chipset;
+}
+
+static void i440fx_reset(void *device)
+{
+    struct i440fx *chipset = device;
+    pci_reset(chipset->bus);
+}
+
+static void i440fx_snap(void *device, struct snap *s)
+{
+    struct i440fx *chipset = device;
+    bool *const flags[] = {&chipset->pirq[0], &chipset->pirq[1], &chipset->pirq[2],
+                           &chipset->pirq[3]};
+    snap_section(s, "i440fx", 1);
+    pci_snap(chipset->bus, s);
+    snap_flags(s, flags, ARRAY_SIZE(flags));
+}
+
+static void i440fx_free(void *device)
+{
+    struct i440fx *chipset = device;
+    pci_remove(&chipset->host);
+    pci_remove(&chipset->isa);
+    pci_free(chipset->bus);
+    free(chipset);
+}
+
+const struct device_class i440fx_class = {
+    .name = "i440fx",
+    .help = "PCI host bridge (440FX) and ISA bridge (PIIX3), reset control at 0xcf9",
+    .create = i440fx_create,
+    .reset = i440fx_reset,
+    .snap = i440fx_snap,
+    .free = i440fx_free,
+};

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+#include "devices/pc.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "cpu/lapic.h"
+#include "devices/hpet.h"
+#include "devices/i440fx.h"
+#include "devices/i8042.h"
+#include "devices/i8254.h"
+#include "devices/i8259.h"
+#include "devices/ioapic.h"
+#include "devices/isa_dma.h"
+
+#define MAX_PARTS 24
+#define LINT0 0
+
+struct part {
+    const struct device_class *class;
+    void *state;
+};
+
+struct pc {
+    struct device_env env;
+    struct cpu_group *group;
+    struct part part[MAX_PARTS];
+    unsigned parts;
+    struct i8259 *pic;
+    struct ioapic *ioapic;
+    struct i440fx *chipset;
+    struct acpi_pm *pm;
+    struct uart16550 *serial[PC_SERIAL_PORTS];
+    /* Levels of wires that meet: see enum device_line. */
+    bool level[LINE_COUNT];
+};
+
+/* ---- Wires ---- */
+
+static void pic_input(struct pc *pc, unsigned irq)
+{
+    i8259_set(pc->pic, irq, pc->level[LINE_GSI + irq] || pc->level[LINE_PIC + irq]);
+}
+
+static void gsi(struct pc *pc, unsigned n, bool level)
+{
+    pc->level[LINE_GSI + n] = level;
+    if (n < LINE_ISA_COUNT)
+        pic_input(pc, n);
+    /* The timer is on input 2, as the MADT says; nothing else is. */
+    if (n != 2)
+        ioapic_set(pc->ioapic, n == 0 ? 2 : n, level);
+}
+
+/* Interrupts 0 and 8 come from the HPET while it replaces the PIT and the RTC. */
+static void timer_lines(struct pc *pc)
+{
+    bool replaced = pc->level[LINE_HPET_LEGACY];
+    gsi(pc, 0, pc->level[replaced ? LINE_HPET0 : LINE_PIT]);
+    gsi(pc, 8, pc->level[replaced ? LINE_HPET1 : LINE_RTC]);
+}
+
+static void line_set(void *opaque, unsigned line, bool level)
+{
+    struct pc *pc = opaque;
+    ASSERT(line < LINE_COUNT);
+    if (line < LINE_GSI_COUNT) {
+        gsi(pc, line, level);
+        return;
+    }
+    pc->level[line] = level;
+    if (line <= LINE_HPET_LEGACY)
+        timer_lines(pc);
+    else if (line == LINE_INTR)
+        lapic_intr_set(pc->group, LINT0, level);
+    else if (line >= LINE_PIRQ)
+        i440fx_pirq(pc->chipset, line - LINE_PIRQ, level);
+    else if (line >= LINE_PIC)
+        pic_input(pc, line - LINE_PIC);
+}
+
+static bool apic_send(void *opaque, const struct apic_message *message)
+{
+    struct pc *pc = opaque;
+    struct lapic_msg msg = {
+        .dest = message->dest,
+        .vector = message->vector,
+        .delivery = message->mode,
+        .logical = message->logical,
+        .level = message->level,
+    };
+    return lapic_deliver(pc->group, &msg);
+}
+
+static int extint_ack(void *opaque)
+{
+    struct pc *pc = opaque;
+    return i8259_ack(pc->pic);
+}
+
+static void eoi(void *opaque, u8 vector)
+{
+    struct pc *pc = opaque;
+    ioapic_eoi(pc->ioapic, vector);
+}
+
+/* ---- Parts ---- */
+
+static void *add(struct pc *pc, const struct device_class *class, const void *config,
+                 struct error *err)
+{
+    ASSERT(pc->parts < MAX_PARTS);
+    void *state = class->create(&pc->env, config, err);
+    if (state)
+        pc->part[pc->parts++] = (struct part){class, state};
+    return state;
+}
+
+static bool add_serial(struct pc *pc, const struct pc_config *config, struct error *err)
+{
+    for (unsigned n = 0; n < PC_SERIAL_PORTS; n++) {
+        if (!config->serial[n].base)
+            continue;
+        pc->serial[n] = add(pc, &uart16550_class, &config->serial[n], err);
+        if (!pc->serial[n])
+            return false;
+    }
+    return true;
+}
+
+static bool build(struct pc *pc, const struct pc_config *config, struct error *err)
+{
+    pc->pic = add(pc, &i8259_class, NULL, err);
+    pc->ioapic = add(pc, &ioapic_class, NULL, err);
+    pc->chipset = add(pc, &i440fx_class, NULL, err);
+    if (!pc->pic || !pc->ioapic || !pc->chipset)
+        return false;
+    pc->env.pci = i440fx_pci(pc->chipset);
+    pc->pm = add(pc, &acpi_pm_class, NULL, err);
+    return pc->pm && add(pc, &i8254_class, NULL, err) &&
+           add(pc, &mc146818_class, &config->rtc, err) && add(pc, &hpet_class, NULL, err) &&
+           add(pc, &i8042_class, NULL, err) && add(pc, &isa_dma_class, NULL, err) &&
+           add(pc, &debug_port_class, &config->debug, err) && add_serial(pc, config, err);
+}
+
+void pc_config_init(struct pc_config *config)
+{
+    *config = (struct pc_config){0};
+    device_config_init(&mc146818_class, &config->rtc);
+    device_config_init(&uart16550_class, &config->serial[0]);
+}
+
+static void connect_processors(struct pc *pc)
+{
+    struct cpu_group *group = pc->group;
+    lapic_map(group);
+    lapic_listen_eoi(group, eoi, pc);
+    group->extint_ack = extint_ack;
+    group->extint_opaque = pc;
+}
+
+struct pc *pc_new(struct cpu_group *group, const struct pc_config *config, struct error *err)
+{
+    struct pc *pc = xalloc(sizeof(*pc));
+    pc->group = group;
+    pc->env = (struct device_env){
+        .bus = group->bus,
+        .clock = group->clock,
+        .group = group,
+        .line = line_set,
+        .line_opaque = pc,
+        .apic_send = apic_send,
+        .apic_opaque = pc,
+    };
+    if (!build(pc, config, err)) {
+        pc_free(pc);
+        return NULL;
+    }
+    connect_processors(pc);
+    pc_reset(pc);
+    return pc;
+}
+
+void pc_free(struct pc *pc)
+{
+    if (!pc)
+        return;
+    while (pc->parts) {
+        const struct part *part = &pc->part[--pc->parts];
+        part->class->free(part->state);
+    }
+    free(pc);
+}
+
+void pc_reset(struct pc *pc)
+{
+    for (unsigned n = 0; n < pc->parts; n++)
+        pc->part[n].class->reset(pc->part[n].state);
+}
+
+void pc_snap(struct pc *pc, struct snap *s)
+{
+    bool *flags[LINE_COUNT];
+    snap_section(s, "pc", 1);
+    snap_expect(s, "number of devices", pc->parts);
+    for (unsigned n = 0; n < LINE_COUNT; n++)
+        flags[n] = &pc->level[n];
+    snap_flags(s, flags, LINE_COUNT);
+    for (unsigned n = 0; n < pc->parts; n++)
+        pc->part[n].class->snap(pc->part[n].state, s);
+}
+
+struct uart16550 *pc_serial(struct pc *pc, unsigned n)
+{
+    return n < PC_SERIAL_PORTS ? pc->serial[n] : NULL;
+}
+
+void pc_serial_poll(struct pc *pc)
+{
+    for (unsigned n = 0; n < PC_SERIAL_PORTS; n++)
+        if (pc->serial[n])
+            uart16550_poll(pc->serial[n]);
+}
+
+void pc_power_button(struct pc *pc)
+{
+    acpi_pm_power_button(pc->pm);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* The PC: all devices on one bus, wired to the processors of a group. */
+#ifndef DEVICES_PC_H
+#define DEVICES_PC_H
+
+#include "devices/acpi_pm.h"
+#include "devices/debug_port.h"
+#include "devices/mc146818.h"
+#include "devices/uart16550.h"
+
+#define PC_SERIAL_PORTS 2
+
+struct pc;
+
+struct pc_config {
+    struct mc146818_config rtc;
+    struct uart16550_config serial[PC_SERIAL_PORTS]; /* base 0: absent */
+    struct debug_port_config debug;
+};
+
+/* Initial values of all properties; one serial port, without backend. */
+void pc_config_init(struct pc_config *config);
+
+/*
+ * Builds the devices on group->bus and group->clock, in their state after power-on, and wires them
+ * to the local APICs (lapic_map, lapic_listen_eoi, group->extint_ack). The group's CPUs must exist.
+ * NULL, with err set, when the configuration can't be had.
+ */
+struct pc *pc_new(struct cpu_group *group, const struct pc_config *config, struct error *err);
+void pc_free(struct pc *pc);
+
+/* The reset line: every device. The caller resets the CPUs and loads firmware or kernel afresh. */
+void pc_reset(struct pc *pc);
+/* All devices; CPUs, RAM and clock are the caller's. */
+void pc_snap(struct pc *pc, struct snap *s);
+
+/* Serial port n; NULL if absent. */
+struct uart16550 *pc_serial(struct pc *pc, unsigned n);
+/* Bytes may have arrived at a serial port's backend. clock->now must be exact. */
+void pc_serial_poll(struct pc *pc);
+void pc_power_button(struct pc *pc);
+
+#endif
