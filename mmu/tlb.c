@@ -31,9 +31,15 @@ static u64 region_bit(u64 lin)
 }
 
 /* Place of a host page in a context's set of writable pages. */
-static unsigned host_bit(const u8 *host)
+static unsigned host_bit(u64 host)
 {
-    return hash((uintptr_t)host >> PAGE_SHIFT, 10);
+    return hash(host >> PAGE_SHIFT, 10);
+}
+
+static void note_writable(struct tlb_ctx *ctx, u64 host)
+{
+    unsigned bit = host_bit(host);
+    ctx->writable[bit / 64] |= BIT(bit % 64);
 }
 
 /* Empties one entry. */
@@ -128,18 +134,18 @@ static bool holds(const struct tlb_ctx *ctx, const struct tlb_key *key)
     return ctx->valid && !memcmp(&ctx->key, key, sizeof(*key));
 }
 
-/* The context that holds key, else the one to give up for it: never used, or longest not used. */
+/* The context that holds key, else the one to give up for it: a new one, or longest not used. */
 static struct tlb_ctx *search(struct tlb *tlb, const struct tlb_key *key)
 {
     struct tlb_ctx *oldest = &tlb->ctx[0];
-    for (size_t k = 0; k < TLB_CONTEXTS; k++) {
+    for (size_t k = 0; k < tlb->count; k++) {
         struct tlb_ctx *ctx = &tlb->ctx[k];
         if (holds(ctx, key))
             return ctx;
         if (ctx->last_use < oldest->last_use)
             oldest = ctx;
     }
-    return oldest;
+    return tlb->count < TLB_CONTEXTS ? &tlb->ctx[tlb->count++] : oldest;
 }
 
 struct tlb_ctx *tlb_find(struct tlb *tlb, const struct tlb_key *key)
@@ -183,7 +189,7 @@ void tlb_fill(struct tlb *tlb, struct tlb_ctx *ctx, const struct tlb_fill *fill)
         ctx->large_regions |= region_bit(page);
     }
     if (fill->write)
-        ctx->writable[host_bit(fill->host) / 64] |= BIT(host_bit(fill->host) % 64);
+        note_writable(ctx, (uintptr_t)fill->host);
     tlb->fills++;
 }
 
@@ -199,32 +205,39 @@ static u64 entry_page(const struct tlb_entry *entry, size_t slot)
 void tlb_flush_all(struct tlb *tlb)
 {
     tlb->flushes++;
-    for (size_t k = 0; k < TLB_CONTEXTS; k++)
-        if (tlb->ctx[k].valid)
-            flush_ctx(tlb, &tlb->ctx[k], false);
+    for (size_t k = 0; k < tlb->count; k++)
+        flush_ctx(tlb, &tlb->ctx[k], false);
 }
 
 void tlb_flush_space(struct tlb *tlb, u16 vpid, int pcid, bool keep_global)
 {
     tlb->flushes++;
-    for (size_t k = 0; k < TLB_CONTEXTS; k++) {
+    for (size_t k = 0; k < tlb->count; k++) {
         struct tlb_ctx *ctx = &tlb->ctx[k];
-        if (ctx->valid && ctx->key.vpid == vpid && (pcid < 0 || ctx->key.pcid == pcid))
+        if (ctx->key.vpid == vpid && (pcid < 0 || ctx->key.pcid == pcid))
             flush_ctx(tlb, ctx, keep_global);
     }
 }
 
-/* Empties the pieces of large pages in lin's GiB, of them only the global ones if so asked. */
+/*
+ * Empties the pieces of large pages in lin's GiB, of them only the global ones if so asked. The set of
+ * regions, which only grows as entries come and go, is made anew on the way.
+ */
 static void clear_large(struct tlb_ctx *ctx, u64 lin, bool only_global)
 {
     if (!(ctx->large_regions & region_bit(lin)))
         return;
+    ctx->large_regions = 0;
     for (size_t g = 0; g < GROUPS; g++) {
-        u64 mask = only_global ? ctx->large[g] & ctx->global[g] : ctx->large[g];
+        u64 mask = ctx->large[g], open = only_global ? ctx->global[g] : MASK(64);
         while (mask) {
-            size_t slot = g * 64 + (size_t)__builtin_ctzll(mask);
+            unsigned n = (unsigned)__builtin_ctzll(mask);
+            size_t slot = g * 64 + n;
+            u64 page = entry_page(&ctx->entry[slot], slot);
             mask &= mask - 1;
-            if (!((entry_page(&ctx->entry[slot], slot) ^ lin) >> 30))
+            if ((page ^ lin) >> 30 || !(open & BIT(n)))
+                ctx->large_regions |= region_bit(page);
+            else
                 clear_slot(ctx, slot);
         }
     }
@@ -233,9 +246,8 @@ static void clear_large(struct tlb_ctx *ctx, u64 lin, bool only_global)
 static void flush_page_in(struct tlb_ctx *ctx, u64 lin, bool only_global)
 {
     size_t slot = (size_t)(tlb_slot(ctx->entry, lin) - ctx->entry);
-    u64 bit = BIT(slot % 64);
-    bool held = ctx->used[slot / 64] & bit && entry_page(&ctx->entry[slot], slot) == lin;
-    if (held && (!only_global || ctx->global[slot / 64] & bit))
+    u64 group = only_global ? ctx->global[slot / 64] : ctx->used[slot / 64];
+    if (group & BIT(slot % 64) && entry_page(&ctx->entry[slot], slot) == lin)
         clear_slot(ctx, slot);
     clear_large(ctx, lin, only_global);
 }
@@ -243,9 +255,9 @@ static void flush_page_in(struct tlb_ctx *ctx, u64 lin, bool only_global)
 void tlb_flush_page(struct tlb *tlb, u16 vpid, int pcid, u64 lin)
 {
     tlb->flushes++;
-    for (size_t k = 0; k < TLB_CONTEXTS; k++) {
+    for (size_t k = 0; k < tlb->count; k++) {
         struct tlb_ctx *ctx = &tlb->ctx[k];
-        if (!ctx->valid || ctx->key.vpid != vpid)
+        if (ctx->key.vpid != vpid)
             continue;
         flush_page_in(ctx, lin & PAGE_MASK, pcid >= 0 && ctx->key.pcid != pcid);
         jump_flush(tlb, ctx);
@@ -255,39 +267,51 @@ void tlb_flush_page(struct tlb *tlb, u16 vpid, int pcid, u64 lin)
 void tlb_flush_ept(struct tlb *tlb, u64 eptp)
 {
     tlb->flushes++;
-    for (size_t k = 0; k < TLB_CONTEXTS; k++) {
+    for (size_t k = 0; k < tlb->count; k++) {
         struct tlb_ctx *ctx = &tlb->ctx[k];
         bool wanted = eptp ? !((ctx->key.eptp ^ eptp) & EPTP_ROOT) : true;
-        if (ctx->valid && ctx->key.eptp && wanted)
+        if (ctx->key.eptp && wanted)
             flush_ctx(tlb, ctx, false);
     }
 }
 
+/* Takes the right to write from one entry; one that had no other goes. */
+static void protect_slot(struct tlb_ctx *ctx, size_t slot)
+{
+    struct tlb_entry *entry = &ctx->entry[slot];
+    if (entry->rtag == entry->wtag || entry->xtag == entry->wtag)
+        entry->wtag = tlb_no_tag(slot);
+    else
+        clear_slot(ctx, slot);
+}
+
+/* The set of writable pages is made anew on the way. */
 static void write_protect_in(struct tlb_ctx *ctx, u64 host)
 {
+    memset(ctx->writable, 0, sizeof(ctx->writable));
     for (size_t g = 0; g < GROUPS; g++) {
         u64 mask = ctx->used[g];
         while (mask) {
             size_t slot = g * 64 + (size_t)__builtin_ctzll(mask);
             mask &= mask - 1;
-            struct tlb_entry *entry = &ctx->entry[slot];
-            if (entry->wtag == tlb_no_tag(slot) || entry->wtag + entry->addend != host)
+            const struct tlb_entry *entry = &ctx->entry[slot];
+            if (entry->wtag == tlb_no_tag(slot))
                 continue;
-            if (entry->rtag == entry->wtag || entry->xtag == entry->wtag)
-                entry->wtag = tlb_no_tag(slot);
+            if (entry->wtag + entry->addend == host)
+                protect_slot(ctx, slot);
             else
-                clear_slot(ctx, slot);
+                note_writable(ctx, entry->wtag + entry->addend);
         }
     }
 }
 
 void tlb_write_protect(struct tlb *tlb, const u8 *host)
 {
-    unsigned bit = host_bit(host);
     u64 page = (u64)(uintptr_t)host & PAGE_MASK;
-    for (size_t k = 0; k < TLB_CONTEXTS; k++) {
+    unsigned bit = host_bit(page);
+    for (size_t k = 0; k < tlb->count; k++) {
         struct tlb_ctx *ctx = &tlb->ctx[k];
-        if (ctx->valid && ctx->writable[bit / 64] >> (bit % 64) & 1)
+        if (ctx->writable[bit / 64] >> (bit % 64) & 1)
             write_protect_in(ctx, page);
     }
 }

@@ -89,6 +89,7 @@ struct tlb_ctx {
 struct tlb {
     struct tlb_ctx *ctx;                /* TLB_CONTEXTS of them */
     struct tlb_ctx *recent[TLB_RECENT]; /* where a key was found last, by its hash */
+    u32 count;                          /* contexts used so far: the first ones */
     u64 uses;
     u64 fills, flushes, switches; /* statistics */
 };
