@@ -6,6 +6,13 @@
 #include <check.h>
 #include <stddef.h>
 
+/* ck_assert() for inner loops: it reports nothing, and so costs nothing, unless it fails. */
+#define REQUIRE(x)                                                                                 \
+    do {                                                                                           \
+        if (!(x))                                                                                  \
+            ck_abort_msg("%s", #x);                                                                \
+    } while (0)
+
 static inline int suite_finish(Suite *suite)
 {
     SRunner *runner = srunner_create(suite);

@@ -147,15 +147,15 @@ START_TEST(heap_agrees_with_list)
         for (unsigned j = 0; j < EVENTS; j++)
             if (clock_event_queued(&probe[j].event))
                 least = MIN(least, probe[j].event.when);
-        ck_assert_uint_eq(clock.next, least);
+        REQUIRE(clock.next == least);
     }
     u32 queued = clock.count;
     clock.now = 100;
     clock_run(&clock);
-    ck_assert_uint_eq(ran_count, queued);
+    REQUIRE(ran_count == queued);
     for (unsigned k = 1; k < ran_count; k++) {
         const struct clock_event *a = &probe[ran[k - 1]].event, *b = &probe[ran[k]].event;
-        ck_assert(a->when < b->when || (a->when == b->when && order[ran[k - 1]] < order[ran[k]]));
+        REQUIRE(a->when < b->when || (a->when == b->when && order[ran[k - 1]] < order[ran[k]]));
     }
     clock_fini(&clock);
 }

@@ -31,18 +31,18 @@ START_TEST(empty_matches_nothing)
     tlb_init(&tlb);
     struct tlb_key key = {.vpid = 1};
     struct tlb_ctx *ctx = tlb_find(&tlb, &key);
-    ck_assert_uint_eq((uintptr_t)ctx % 64, 0);
+    REQUIRE((uintptr_t)ctx % 64 == 0);
     static const u64 tops[] = {0, 0x00ffff0000000000, 0xffff800000000000, 0x7ffffffffffff000};
     for (size_t k = 0; k < ARRAY_SIZE(tops); k++)
         for (u64 page = 0; page < 3 * TLB_ENTRIES; page++) {
             u64 va = tops[k] + page * PAGE_SIZE;
             const struct tlb_entry *entry = tlb_slot(ctx->entry, va);
-            ck_assert(!hits(entry->rtag, va, 1) && !hits(entry->wtag, va + 4095, 1));
-            ck_assert(!hits(entry->xtag, va + 1, 8));
+            REQUIRE(!hits(entry->rtag, va, 1) && !hits(entry->wtag, va + 4095, 1));
+            REQUIRE(!hits(entry->xtag, va + 1, 8));
         }
     for (u64 rip = 0; rip < 4 * JUMP_ENTRIES; rip++)
         for (u64 gen = 0; gen < 128; gen++)
-            ck_assert_uint_ne(tlb_jump_slot(ctx, rip)->tag, rip ^ gen << 57);
+            REQUIRE(tlb_jump_slot(ctx, rip)->tag != (rip ^ gen << 57));
     tlb_fini(&tlb);
 }
 END_TEST
@@ -165,7 +165,7 @@ START_TEST(old_jumps_stay_forgotten)
         /* No look-up of the context in between: it stays in use and fills up again. */
         tlb_flush_all(&tlb);
         for (unsigned k = 0; k <= round; k++)
-            ck_assert(!jump_found(ctx, 0x401000 + k));
+            REQUIRE(!jump_found(ctx, 0x401000 + k));
     }
     tlb_fini(&tlb);
 }
@@ -293,9 +293,9 @@ static void check_entries(void)
             bool x = hits(entry->xtag, va, 1);
             if (!r && !w && !x)
                 continue;
-            ck_assert(kn->live);
-            ck_assert(r == kn->fill.read && w == kn->fill.write && x == kn->fill.exec);
-            ck_assert_ptr_eq((u8 *)(uintptr_t)(va + entry->addend), kn->fill.host);
+            REQUIRE(kn->live);
+            REQUIRE(r == kn->fill.read && w == kn->fill.write && x == kn->fill.exec);
+            REQUIRE((u8 *)(uintptr_t)(va + entry->addend) == kn->fill.host);
         }
     }
 }

@@ -584,7 +584,84 @@ START_TEST(marks_pass_the_store_check)
 }
 END_TEST
 
+/* ---- Tables of noise ---- */
+
+static u64 noise(void)
+{
+    static u64 state = 88172645463325252;
+    state ^= state << 13;
+    state ^= state >> 7;
+    return state ^= state << 17;
+}
+
+/* Entries that mostly lead on to other tables of noise, inside RAM. */
+static void fill_noise(void)
+{
+    for (unsigned k = 0; k < 16 * 512; k++) {
+        u64 r = noise(), entry = r;
+        if (r & 7 << 20)
+            entry = TABLE(noise() % 16) | (r & (MASK(12) & ~(r & BIT(30) ? 0 : E_PS))) | E_P;
+        if ((r >> 24 & 7) == 0)
+            entry |= noise() & UINT64_C(0xfff0000000000000);
+        memcpy(bus.ram.host + TABLE(0) + 8 * k, &entry, 8);
+    }
+}
+
+static struct walk_ctx noisy_ctx(void)
+{
+    u64 r = noise();
+    struct walk_ctx ctx = {.bus = &bus, .cr3 = r & BIT(40) ? TABLE(r >> 60) : noise()};
+    ctx.mode = (enum walk_mode)(noise() % 5);
+    ctx.maxphyaddr = (u8)(32 + noise() % 21);
+    for (unsigned k = 0; k < 4; k++)
+        ctx.pdpte[k] = TABLE(noise() % 16) | (noise() & MASK(12));
+    set_switches(&ctx, (unsigned)(r & 127));
+    ctx.pse = r & BIT(8);
+    ctx.pke = r & BIT(9);
+    ctx.pkru = (u32)noise();
+    return ctx;
+}
+
+/* What the walk says of each kind of access must be what a walk for that kind gives. */
+static void check_agreement(const struct walk_ctx *ctx, u64 lin, const struct walk_out *out)
+{
+    const bool may[] = {out->may_read, out->may_write, out->may_exec};
+    for (enum walk_access a = WALK_READ; a <= WALK_FETCH; a++) {
+        struct walk_out again;
+        if (a == WALK_WRITE && !may[a])
+            continue; /* it might only be clean so far */
+        walk_translate(ctx, lin, a, &again);
+        REQUIRE((again.result == WALK_OK) == may[a]);
+        if (may[a])
+            REQUIRE(again.hpa == out->hpa && again.page_shift == out->page_shift);
+    }
+}
+
+START_TEST(tables_of_noise)
+{
+    unsigned good = 0;
+    set_up();
+    for (unsigned n = 0; n < 200000; n++) {
+        struct walk_ctx ctx = noisy_ctx();
+        struct walk_out out;
+        u64 lin = noise(), before = walk_references;
+        if (n % 1000 == 0)
+            fill_noise();
+        walk_translate(&ctx, lin, (enum walk_access)(n % 3), &out);
+        REQUIRE(walk_references - before <= 5);
+        if (out.result != WALK_OK) {
+            REQUIRE(out.result == WALK_PAGE_FAULT);
+            continue;
+        }
+        good++;
+        REQUIRE(out.gpa >> MAX(ctx.maxphyaddr, 32) == 0);
+        check_agreement(&ctx, lin, &out);
+    }
+    ck_assert_uint_gt(good, 10000);
+}
+END_TEST
+
 SUITE_MAIN("walk", &rights_of_two_entries, &keys_against_rights, &keys_need_long_mode,
            &accessed_dirty_global, &reserved_bits, &not_present_hides_reserved,
            &pse_extends_addresses, &pae_uses_registers, &tables_outside_ram, &no_paging,
-           &memory_type_bits, &table_maps_itself, &marks_pass_the_store_check)
+           &memory_type_bits, &table_maps_itself, &marks_pass_the_store_check, &tables_of_noise)
