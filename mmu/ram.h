@@ -18,10 +18,10 @@
 #define RAM_GRANULE_SHIFT 6
 
 struct ram {
-    u8 *host;         /* low then high, contiguous on the host */
-    u64 size;         /* bytes in all */
-    u64 low;          /* bytes below the hole: min(size, RAM_HOLE_START) */
-    u64 *code;        /* per page (by host offset): granules with decoded code */
+    u8 *host;  /* low then high, contiguous on the host */
+    u64 size;  /* bytes in all */
+    u64 low;   /* bytes below the hole: min(size, RAM_HOLE_START) */
+    u64 *code; /* per page (by host offset): granules with decoded code */
     /* Called for a store into a granule with code, before control returns to the guest. */
     void (*code_written)(void *opaque, u64 hpa, u64 granules);
     void *code_opaque;

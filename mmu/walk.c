@@ -246,8 +246,8 @@ static void set_accessed_dirty(struct walk *w)
 
 static u8 memtype_index(u64 leaf, unsigned shift)
 {
-    bool pat = leaf & (shift == 12 ? PTE_PAT : PTE_PAT_LARGE);
-    return (u8)(pat << 2 | BITS(leaf, 4, 3));
+    u64 pat = leaf & (shift == 12 ? PTE_PAT : PTE_PAT_LARGE) ? BIT(2) : 0;
+    return (u8)(pat | BITS(leaf, 4, 3));
 }
 
 static enum walk_result walk_finish(struct walk *w, struct walk_out *out)
