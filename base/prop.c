@@ -18,7 +18,7 @@ struct prop_node *prop_new(struct prop_node *parent, const char *name, const cha
 {
     struct prop_node *node = xalloc(sizeof(*node));
     node->name = xstrdup(name);
-    node->file = xstrdup(file);
+    node->file = file ? xstrdup(file) : NULL;
     node->line = line;
     node->parent = parent;
     if (parent) {
@@ -85,7 +85,7 @@ void prop_set(struct prop_node *node, const char *name, const char *value, const
               int line)
 {
     /* Copied before the old ones go: the arguments may be part of the attribute itself. */
-    struct prop_attr fresh = {xstrdup(name), xstrdup(value), xstrdup(file), line};
+    struct prop_attr fresh = {xstrdup(name), xstrdup(value), file ? xstrdup(file) : NULL, line};
     struct prop_attr *attr = find_attr(node, name);
     if (attr) {
         free_attr(attr);
@@ -119,11 +119,13 @@ struct place {
 
 static bool error_at(const struct place *place, struct error *err, const char *fmt, va_list args)
 {
-    char text[768], line[16] = "";
+    char text[512], line[16] = ":";
     vsnprintf(text, sizeof(text), fmt, args);
     if (place->line > 0)
-        snprintf(line, sizeof(line), ":%d", place->line);
-    return error_set(err, "%s%s: element <%s>: %s", place->file, line, place->element, text);
+        snprintf(line, sizeof(line), ":%d:", place->line);
+    if (!place->file)
+        return error_set(err, "element <%s>: %s", place->element, text);
+    return error_set(err, "%s%s element <%s>: %s", place->file, line, place->element, text);
 }
 
 bool prop_error(const struct prop_node *node, struct error *err, const char *fmt, ...)

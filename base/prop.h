@@ -51,15 +51,15 @@ struct prop_attr {
 
 struct prop_node {
     char *name;
-    char *file;
-    int line;
+    char *file; /* NULL: from no file */
+    int line;   /* 0: no line to speak of */
     struct prop_node *parent;
     struct prop_node **child;
     struct prop_attr *attr;
     u32 child_count, attr_count;
 };
 
-/* A new root (parent NULL) or the last child of parent. */
+/* A new root (parent NULL) or the last child of parent. file NULL: it comes from no file. */
 struct prop_node *prop_new(struct prop_node *parent, const char *name, const char *file, int line);
 /* Frees node and all below it; a child is taken out of its parent. NULL is allowed. */
 void prop_free(struct prop_node *node);

@@ -100,6 +100,13 @@ START_TEST(presets_and_missing_ones)
     ck_assert_str_eq(err.text,
                      "pc.xml:9: element <cpu>: attribute \"model\" is missing (processor model)");
     prop_free(node);
+    err.text[0] = 0;
+    node = prop_new(NULL, "cpu", NULL, 0); /* from no file */
+    ck_assert(!prop_error(node, &err, "no %s", "good"));
+    ck_assert_str_eq(err.text, "element <cpu>: no good");
+    prop_set(node, "model", "x", NULL, 0);
+    ck_assert(prop_get(node, &descs[MODEL], &value, &err));
+    prop_free(node);
 }
 END_TEST
 
