@@ -177,6 +177,7 @@ static const u8 *fetch_host(struct cpu *cpu, u64 lin, u64 *hpa, bool *fault)
             .write = e->wtag == (lin & PAGE_MASK),
             .exec = true,
             .global = out.global,
+            .page_shift = out.page_shift,
         };
         bool breakpoints = cpu->dr[7] & 0xff;
         if (!breakpoints) {

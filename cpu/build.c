@@ -96,6 +96,24 @@ static unsigned add_end(struct build *b, unsigned at)
     return at + 1;
 }
 
+/* A producer of flags and the conditional jump behind it as one handler; both records stay. */
+static void fuse_pairs(struct build *b)
+{
+    if (!(b->blk->mode & MODE_64) || (b->blk->mode & MODE_SINGLE))
+        return;
+    for (unsigned k = 0; k + 1 < b->count; k++) {
+        const struct decoded *jcc = &b->dec[k + 1];
+        if (jcc->branch != BR_JCC)
+            continue;
+        unsigned cc = jcc->row->opcode & 15;
+        insn_fn *first = b->dec[k].insn.fn;
+        insn_fn *fused = same_page(b, jcc->insn.imm) ? fuse_find(first, cc, false)
+                                                     : fuse_find_xp(first, cc, false);
+        if (fused)
+            b->blk->code[k].fn = fused;
+    }
+}
+
 static void lay_out(struct build *b)
 {
     struct insn *code = b->blk->code;
@@ -113,6 +131,7 @@ static void lay_out(struct build *b)
             code[k].fn = branch_cross_page(code[k].fn);
     }
     b->blk->records = (u16)at;
+    fuse_pairs(b);
 }
 
 bool build_block(struct cpu *cpu, struct block *blk, const struct build_input *in)

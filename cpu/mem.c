@@ -75,6 +75,7 @@ static void fill(struct cpu *cpu, u64 lin, u8 *host, const struct walk_out *out)
         .write = out->may_write && !*ram_code(&cpu->bus->ram, page),
         .exec = out->may_exec,
         .global = out->global,
+        .page_shift = out->page_shift,
     };
     tlb_fill(&cpu->tlb_store, cpu->ctx, &f);
 }

@@ -166,10 +166,8 @@ static void run_chunk(struct cpu *cpu, u64 count, bool single)
 
 static void finish_exceptions(struct cpu *cpu)
 {
-    while (cpu->exc.pending && !cpu->group->stop) {
-        cpu->exceptions++;
+    while (cpu->exc.pending && !cpu->group->stop)
         cpu_deliver_exception(cpu);
-    }
 }
 
 /* One instruction with everything that can hang on a single one: shadows, TF, RF, breakpoints. */

@@ -103,7 +103,7 @@ static bool put_initrd(struct boot *b, u64 limit, u64 *at, u64 *size, struct err
 static void fill_e820(struct boot *b, u8 *zp)
 {
     struct e820_range map[E820_MAX];
-    unsigned n = e820_map(b->ram, map);
+    unsigned n = e820_build(b->ram, map);
     for (unsigned k = 0; k < n; k++) {
         put64(zp + ZP_E820 + 20 * k, map[k].base);
         put64(zp + ZP_E820 + 20 * k + 8, map[k].size);
@@ -180,7 +180,7 @@ bool boot_pvh(struct boot *b, u32 entry, struct error *err)
         !boot_put_cmdline(b, err))
         return false;
     struct e820_range map[E820_MAX];
-    unsigned n = e820_map(b->ram, map);
+    unsigned n = e820_build(b->ram, map);
     u8 info[56] = {0}, module[32] = {0}, table[24 * E820_MAX] = {0};
     for (unsigned k = 0; k < n; k++) {
         put64(table + 24 * k, map[k].base);

@@ -101,7 +101,7 @@ static bool put_modules(struct boot *b, struct module *mods, unsigned *count, u6
 static unsigned fill_mmap(const struct boot *b, u8 *to)
 {
     struct e820_range map[E820_MAX];
-    unsigned n = e820_map(b->ram, map);
+    unsigned n = e820_build(b->ram, map);
     for (unsigned k = 0; k < n; k++) {
         u32 size = 20;
         memcpy(to + 24 * k, &size, 4);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* A whole machine built from a property tree. */
+#ifndef CONFIGS_MACHINE_H
+#define CONFIGS_MACHINE_H
+
+#include "base/clock.h"
+#include "base/prop.h"
+#include "cpu/cpu.h"
+#include "cpu/cpuid.h"
+#include "devices/char_backend.h"
+
+struct pc;
+
+struct machine {
+    struct clock clock;
+    struct bus bus;
+    struct cpu_model model;
+    struct cpu_group group;
+    struct pc *pc;
+    u64 rsdp; /* physical address of the ACPI root pointer, once machine_firmware() has run */
+};
+
+/*
+ * Builds what root, a <machine> element, describes; what it leaves out has its preset. serial: the
+ * host's end of the first serial port. NULL and err when the configuration can't be had.
+ */
+struct machine *machine_new(const struct prop_node *root, const struct char_backend *serial,
+                            struct error *err);
+void machine_free(struct machine *m);
+
+/* As the reset line: CPUs and devices; RAM keeps its contents, time goes on. */
+void machine_reset(struct machine *m);
+
+/*
+ * What firmware leaves before a kernel is started directly: ACPI tables, MTRRs, local APICs in
+ * virtual wire mode. After machine_new() and each machine_reset().
+ */
+bool machine_firmware(struct machine *m, struct error *err);
+
+/* Saves or loads everything; the machine loaded into must be built from the same configuration. */
+void machine_snap(struct machine *m, struct snap *s);
+
+/* Drops decoded code and translations, so that a run that saves equals one that loads. */
+void machine_drop_caches(struct machine *m);
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#include "frontend/options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+/* How an option's value is taken. */
+enum kind {
+    KIND_STRING,  /* pointer at offset */
+    KIND_NUMBER,  /* u64 at offset; K, M, G are powers of 1000 */
+    KIND_SET,     /* becomes the --set assignment "path=VALUE" */
+    KIND_SETTING, /* the value is an assignment itself */
+    KIND_SAVE,
+    KIND_PACE,
+    KIND_RTC,
+    KIND_STRICT,
+    KIND_HELP
+};
+
+struct option_row {
+    const char *name, *value; /* value: how help shows it; NULL: takes none */
+    enum kind kind;
+    size_t offset;
+    const char *path;
+    const char *help;
+};
+
+#define AT(member) offsetof(struct options, member)
+/* clang-format off */
+static const struct option_row rows[] = {
+    {"--kernel", "FILE", KIND_STRING, AT(kernel), NULL, "Linux bzImage, ELF with a PVH entry, or Multiboot 1 image (gzip allowed)"},
+    {"--initrd", "FILE", KIND_STRING, AT(initrd), NULL, "initial RAM disk; Multiboot: modules \"FILE ARGS,FILE ARGS\""},
+    {"--append", "TEXT", KIND_STRING, AT(append), NULL, "the kernel's command line"},
+    {"--memory", "SIZE", KIND_SET, 0, "memory.size", "RAM, with K, M or G"},
+    {"--cpus", "N", KIND_SET, 0, "cpu.count", "processors"},
+    {"--cpu", "NAME", KIND_SET, 0, "cpu.model", "processor model (testudo cpu list)"},
+    {"--serial", "WHERE", KIND_STRING, AT(serial), NULL, "first serial port: stdio, file:PATH or none"},
+    {"--max-insns", "N", KIND_NUMBER, AT(max_insns), NULL, "stop after N instructions since power-on (status 4)"},
+    {"--stats", "FILE", KIND_STRING, AT(stats), NULL, "write statistics as JSON at the end (- for standard output)"},
+    {"--save", "FILE@INSNS", KIND_SAVE, 0, NULL, "save the machine when INSNS instructions have been executed, and go on"},
+    {"--load", "FILE", KIND_STRING, AT(load_path), NULL, "go on from a saved machine"},
+    {"--set", "PATH=VALUE", KIND_SETTING, 0, NULL, "override one property of the configuration"},
+    {"--pace", "host|max", KIND_PACE, 0, NULL, "let idle time pass as on the host, or skip it (default: host if input is live)"},
+    {"--rtc", "host|fixed", KIND_RTC, 0, NULL, "start the real-time clock at the host's date, or at the fixed one (default)"},
+    {"--log", "NAME,...", KIND_STRING, AT(log), NULL, "log channels on standard error"},
+    {"--strict", NULL, KIND_STRICT, 0, NULL, "end the run when the guest uses what is not modelled"},
+    {"--help", NULL, KIND_HELP, 0, NULL, "this list"},
+};
+/* clang-format on */
+
+void options_help(void)
+{
+    for (size_t k = 0; k < ARRAY_SIZE(rows); k++) {
+        char left[48];
+        snprintf(left, sizeof(left), "%s %s", rows[k].name, rows[k].value ? rows[k].value : "");
+        printf("  %-22s %s\n", left, rows[k].help);
+    }
+}
+
+static bool parse_number(const char *text, const char *what, u64 *to, struct error *err)
+{
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(text, &end, 0);
+    u64 scale = *end == 'K' ? 1000 : *end == 'M' ? 1000000 : *end == 'G' ? 1000000000 : 1;
+    if (scale != 1)
+        end++;
+    if (end == text || *end || errno || *text == '-' || v > UINT64_MAX / scale)
+        return error_set(err, "%s %s: expected a number", what, text);
+    *to = v * scale;
+    return true;
+}
+
+static bool add_setting(struct options *opt, const char *text, struct error *err)
+{
+    if (opt->set_count == OPTIONS_SET_MAX)
+        return error_set(err, "more than %d settings", OPTIONS_SET_MAX);
+    opt->set[opt->set_count++] = text;
+    return true;
+}
+
+static bool parse_save(struct options *opt, const char *value, struct error *err)
+{
+    const char *at = strrchr(value, '@');
+    if (!at || at == value)
+        return error_set(err, "--save %s: expected FILE@INSNS", value);
+    char *path = xstrdup(value);
+    path[at - value] = 0;
+    opt->save_path = path;
+    return parse_number(at + 1, "--save FILE@INSNS:", &opt->save_at, err);
+}
+
+static bool parse_choice(const char *name, const char *value, const char *yes, const char *no,
+                         bool *to, struct error *err)
+{
+    *to = !strcmp(value, yes);
+    if (*to || !strcmp(value, no))
+        return true;
+    return error_set(err, "%s %s: expected %s or %s", name, value, yes, no);
+}
+
+static bool parse_rtc(struct options *opt, const char *value, struct error *err)
+{
+    bool host;
+    if (!parse_choice("--rtc", value, "host", "fixed", &host, err))
+        return false;
+    return add_setting(opt, host ? "rtc.host-time=true" : "rtc.host-time=false", err);
+}
+
+static bool take(struct options *opt, const struct option_row *row, const char *value,
+                 struct error *err)
+{
+    switch (row->kind) {
+    case KIND_STRING:
+        memcpy((char *)opt + row->offset, &value, sizeof(value));
+        return true;
+    case KIND_NUMBER:
+        return parse_number(value, row->name, (u64 *)(void *)((char *)opt + row->offset), err);
+    case KIND_SET:
+        return add_setting(opt, xasprintf("%s=%s", row->path, value), err);
+    case KIND_SETTING:
+        return add_setting(opt, value, err);
+    case KIND_SAVE:
+        return parse_save(opt, value, err);
+    case KIND_PACE:
+        return parse_choice("--pace", value, "host", "max", &opt->pace_host, err);
+    case KIND_RTC:
+        return parse_rtc(opt, value, err);
+    case KIND_STRICT:
+        log_strict = true;
+        return true;
+    case KIND_HELP:
+        opt->help = true;
+        return true;
+    }
+    return false;
+}
+
+static const struct option_row *find_row(const char *name, size_t len)
+{
+    for (size_t k = 0; k < ARRAY_SIZE(rows); k++)
+        if (strlen(rows[k].name) == len && !memcmp(rows[k].name, name, len))
+            return &rows[k];
+    return NULL;
+}
+
+bool options_parse(struct options *opt, int argc, char **argv, struct error *err)
+{
+    *opt = (struct options){.serial = "stdio", .max_insns = UINT64_MAX};
+    bool pace_given = false;
+    for (int k = 0; k < argc; k++) {
+        const char *word = argv[k];
+        if (word[0] != '-') {
+            if (opt->machine)
+                return error_set(err, "%s: a second machine file (the first is %s)", word,
+                                 opt->machine);
+            opt->machine = word;
+            continue;
+        }
+        size_t len = strcspn(word, "=");
+        const struct option_row *row = find_row(word, len);
+        if (!row)
+            return error_set(err, "%s: no such option (testudo run --help lists them)", word);
+        const char *value = word[len] ? word + len + 1 : NULL;
+        if (row->value && !value && ++k < argc)
+            value = argv[k];
+        if (row->value && !value)
+            return error_set(err, "%s: needs a value: %s", row->name, row->value);
+        if (!row->value && value)
+            return error_set(err, "%s: takes no value", row->name);
+        if (!take(opt, row, value, err))
+            return false;
+        pace_given |= row->kind == KIND_PACE;
+    }
+    if (!pace_given)
+        opt->pace_host = !strcmp(opt->serial, "stdio");
+    return true;
+}
