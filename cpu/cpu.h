@@ -203,6 +203,7 @@ struct cpu {
     u32 pending;             /* PEND_* */
     u64 time_base;           /* clock tick = time_base - budget (+ i->n inside a block) */
     u64 debug_hits;          /* DR6 bits of a trap-class #DB due after this instruction */
+    bool no_step;            /* the instruction (INT n, SYSCALL ...) left no single-step trap behind */
     struct exception exc;
 
     /* Control state */
@@ -233,7 +234,8 @@ struct cpu {
     u64 *msr;                /* storage of the rows of cpu/msr.def, by row */
 
     /* MONITOR */
-    u64 monitor_hpa;         /* ~0: not armed */
+    u64 monitor_hpa;         /* of the line, ~0: not armed */
+    u8 monitor_line[64];     /* what it held then */
 
     /* Surroundings */
     unsigned index;          /* 0 is the bootstrap processor */
@@ -300,6 +302,8 @@ void cpu_snap(struct cpu *cpu, struct snap *s);
  * The caller's instruction must end its block (leave through insn_leave).
  */
 void cpu_update_mode(struct cpu *cpu);
+/* Has the monitored line been written since MONITOR? An MWAIT then ends (or does not wait). */
+bool cpu_monitor_hit(const struct cpu *cpu);
 /* The walk context of the current mode. implicit: supervisor access to a descriptor table etc. */
 void cpu_walk_ctx(const struct cpu *cpu, bool implicit_super, struct walk_ctx *ctx);
 
