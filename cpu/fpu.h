@@ -9,15 +9,7 @@
 #define CPU_FPU_H
 
 #include "cpu/exec.h"
-
-/* Exception flags; the same positions in FSW, FCW (masks), MXCSR and (7 up) MXCSR's masks. */
-#define FP_IE 0x01u
-#define FP_DE 0x02u
-#define FP_ZE 0x04u
-#define FP_OE 0x08u
-#define FP_UE 0x10u
-#define FP_PE 0x20u
-#define FP_ALL 0x3fu
+#include "cpu/softfp.h"
 
 #define FSW_SF 0x40u
 #define FSW_ES 0x80u
