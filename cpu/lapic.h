@@ -96,7 +96,7 @@ void lapic_msi(struct cpu_group *group, u64 address, u32 data);
  * The wires LINT0 (the 8259's INTR) and LINT1 (NMI), which reach all CPUs. lapic_intr_set() has the
  * shape of irq_line.set: opaque is the group, input 0 or 1.
  */
-void lapic_intr_set(void *group, unsigned input, bool level);
+void lapic_intr_set(void *opaque, unsigned input, bool level);
 
 /* The I/O APIC's ear for EOI messages of level-triggered vectors. Once the CPUs exist. */
 void lapic_listen_eoi(struct cpu_group *group, void (*eoi)(void *opaque, u8 vector), void *opaque);

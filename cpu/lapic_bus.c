@@ -70,8 +70,10 @@ static void receive(struct lapic *l, const struct lapic_msg *msg)
         cpu_raise_pending(l->cpu, PEND_NMI);
         break;
     case APIC_INIT:
-        if (!msg->deassert)
-            cpu_raise_pending(l->cpu, PEND_INIT);
+        if (msg->deassert)
+            break;
+        cpu_clear_pending(l->cpu, PEND_SIPI);
+        cpu_raise_pending(l->cpu, PEND_INIT);
         break;
     case APIC_STARTUP:
         startup(l, msg->vector);
