@@ -98,15 +98,12 @@ u64 cpu_cr4_mask(const struct cpu *cpu)
         u16 feature;
         u64 bits;
     } owned[] = {
-        {FEAT_VME, CR4_VME | CR4_PVI}, {FEAT_TSC, CR4_TSD},
-        {FEAT_DE, CR4_DE},             {FEAT_PSE, CR4_PSE},
-        {FEAT_PAE, CR4_PAE},           {FEAT_MCE, CR4_MCE},
-        {FEAT_PGE, CR4_PGE},           {FEAT_FXSR, CR4_OSFXSR},
-        {FEAT_SSE, CR4_OSXMMEXCPT},    {FEAT_UMIP, CR4_UMIP},
-        {FEAT_LA57, CR4_LA57},         {FEAT_VMX, CR4_VMXE},
-        {FEAT_SMX, CR4_SMXE},          {FEAT_FSGSBASE, CR4_FSGSBASE},
-        {FEAT_PCID, CR4_PCIDE},        {FEAT_XSAVE, CR4_OSXSAVE},
-        {FEAT_SMEP, CR4_SMEP},         {FEAT_SMAP, CR4_SMAP},
+        {FEAT_VME, CR4_VME | CR4_PVI}, {FEAT_TSC, CR4_TSD},           {FEAT_DE, CR4_DE},
+        {FEAT_PSE, CR4_PSE},           {FEAT_PAE, CR4_PAE},           {FEAT_MCE, CR4_MCE},
+        {FEAT_PGE, CR4_PGE},           {FEAT_FXSR, CR4_OSFXSR},       {FEAT_SSE, CR4_OSXMMEXCPT},
+        {FEAT_UMIP, CR4_UMIP},         {FEAT_LA57, CR4_LA57},         {FEAT_VMX, CR4_VMXE},
+        {FEAT_SMX, CR4_SMXE},          {FEAT_FSGSBASE, CR4_FSGSBASE}, {FEAT_PCID, CR4_PCIDE},
+        {FEAT_XSAVE, CR4_OSXSAVE},     {FEAT_SMEP, CR4_SMEP},         {FEAT_SMAP, CR4_SMAP},
         {FEAT_PKU, CR4_PKE},           {FEAT_PKS, CR4_PKS},
     };
     u64 mask = CR4_PCE;

@@ -10,7 +10,7 @@ struct delivery {
     u8 vector;
     bool has_error;
     u32 error;
-    u32 ext;  /* EXT bit of the error codes of faults met on the way */
+    u32 ext;   /* EXT bit of the error codes of faults met on the way */
     bool soft; /* INT n, INT3, INTO: the gate's DPL is checked */
 };
 
@@ -174,6 +174,17 @@ static bool push_frame(struct cpu *cpu, const struct delivery *dv, struct new_st
            (!dv->has_error || new_stack_push(cpu, NULL, st, dv->error, size));
 }
 
+/* SDM "64-Bit Mode Stack Frame": always with SS and RSP, aligned, in one piece. */
+static bool push_long_frame(struct cpu *cpu, const struct delivery *dv, struct new_stack *st)
+{
+    u64 frame[6] = {dv->error,       cpu->rip,      cpu->seg[SEG_CS].selector,
+                    cpu_eflags(cpu), cpu->gpr[RSP], cpu->seg[SEG_SS].selector};
+    unsigned first = dv->has_error ? 0 : 1;
+    unsigned size = (6 - first) * 8;
+    st->sp -= size;
+    return lin_write(cpu, NULL, st->sp, &frame[first], size, ACC_WRITE | ACC_SS | st->acc);
+}
+
 static bool deliver_long(struct cpu *cpu, const struct delivery *dv)
 {
     struct desc gate;
@@ -195,10 +206,7 @@ static bool deliver_long(struct cpu *cpu, const struct delivery *dv)
     }
     st.sp &= ~UINT64_C(15);
     if (!new_stack_room(cpu, &st, 5 + dv->has_error, 8, dv->ext) ||
-        !segment_check_rip(cpu, &to.cs, to.rip, dv->ext))
-        return false;
-    if (!new_stack_push(cpu, NULL, &st, cpu->seg[SEG_SS].selector, 8) ||
-        !new_stack_push(cpu, NULL, &st, cpu->gpr[RSP], 8) || !push_frame(cpu, dv, &st, 8))
+        !segment_check_rip(cpu, &to.cs, to.rip, dv->ext) || !push_long_frame(cpu, dv, &st))
         return false;
     enter_handler(cpu, &to, &st, desc_type(gate.lo) == TYPE_INTR32);
     return true;

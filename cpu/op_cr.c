@@ -27,7 +27,7 @@ static void sync_clock(struct cpu *cpu, const struct insn *i)
 
 /* ---- Control registers ---- */
 
-BODY(op_mov_from_cr)
+BODY(do_mov_from_cr)
 {
     switch (i->reg) {
     case 0:
@@ -51,7 +51,7 @@ BODY(op_mov_from_cr)
 }
 SYS_FAMILY(SYS_NEXT, mov_from_cr)
 
-BODY(op_mov_to_cr)
+BODY(do_mov_to_cr)
 {
     u64 v = get_reg(cpu, i);
     switch (i->reg) {
@@ -73,7 +73,7 @@ BODY(op_mov_to_cr)
 }
 SYS_FAMILY(SYS_LEAVE, mov_to_cr)
 
-BODY(op_clts)
+BODY(do_clts)
 {
     (void)i;
     cpu->cr0 &= ~CR0_TS;
@@ -115,10 +115,10 @@ const struct op_family fam_lmsw = {{{FORMS_TWO(lmsw_reg, lmsw_mem), FORMS_TWO(lm
 /* DR4 and DR5 are other names of DR6 and DR7 unless CR4.DE makes them undefined. */
 static bool debug_register(struct cpu *cpu, unsigned *n)
 {
-    if (*n > 7 || ((*n == 4 || *n == 5) && (cpu->cr4 & CR4_DE)))
+    bool alias = *n == 4 || *n == 5;
+    if (*n > 7 || (alias && (cpu->cr4 & CR4_DE)))
         return cpu_fault(cpu, EXC_UD);
-    if (*n == 4 || *n == 5)
-        *n += 2;
+    *n = (*n & 7) + (alias ? 2 : 0);
     if (cpu->dr[7] & DR7_GD) {
         cpu_fault(cpu, EXC_DB);
         cpu->exc.dr6 = DR6_BD;
@@ -127,17 +127,17 @@ static bool debug_register(struct cpu *cpu, unsigned *n)
     return true;
 }
 
-BODY(op_mov_from_dr)
+BODY(do_mov_from_dr)
 {
     unsigned n = i->reg;
     if (!debug_register(cpu, &n))
         return false;
-    set_reg(cpu, i, cpu->dr[n]);
+    set_reg(cpu, i, cpu->dr[n & 7]);
     return true;
 }
 SYS_FAMILY(SYS_NEXT, mov_from_dr)
 
-BODY(op_mov_to_dr)
+BODY(do_mov_to_dr)
 {
     unsigned n = i->reg;
     u64 v = get_reg(cpu, i);
@@ -149,7 +149,7 @@ BODY(op_mov_to_dr)
         v = (v & DR6_WRITABLE) | DR6_FIXED;
     if (n == 7)
         v = (v & DR7_WRITABLE) | DR7_FIXED;
-    cpu->dr[n] = v;
+    cpu->dr[n & 7] = v;
     /* Pages with data breakpoints stay out of the TLB. */
     if (n != 6 && (cpu->dr[7] & 0xff))
         tlb_flush_all(&cpu->tlb_store);
@@ -166,7 +166,7 @@ static u16 current_pcid(const struct cpu *cpu)
 }
 
 /* No access, so no check: a non-canonical address makes it a NOP. */
-BODY(op_invlpg)
+BODY(do_invlpg)
 {
     enum seg_id seg = (enum seg_id)INSN_SEG(i);
     u64 lin = mem_offset(cpu, i);
@@ -192,7 +192,7 @@ static bool invpcid_valid(const struct cpu *cpu, u64 type, const u64 desc[2])
     return type != INVPCID_ADDRESS || cpu_is_canonical(cpu, desc[1]);
 }
 
-BODY(op_invpcid)
+BODY(do_invpcid)
 {
     u64 type = REG64(cpu, i->reg), desc[2];
     struct tlb *tlb = &cpu->tlb_store;
@@ -225,7 +225,7 @@ SYS_FAMILY(SYS_LEAVE, invpcid)
 
 #define XCR0_PKRU BIT(9)
 
-BODY(op_xgetbv)
+BODY(do_xgetbv)
 {
     (void)i;
     u32 index = (u32)cpu->gpr[RCX];
@@ -243,7 +243,7 @@ BODY(op_xgetbv)
 }
 SYS_FAMILY(SYS_NEXT, xgetbv)
 
-BODY(op_xsetbv)
+BODY(do_xsetbv)
 {
     (void)i;
     u64 v = cpu->gpr[RDX] << 32 | (u32)cpu->gpr[RAX];
@@ -259,7 +259,7 @@ SYS_FAMILY(SYS_LEAVE, xsetbv)
 
 /* ---- Protection keys, SMAP ---- */
 
-BODY(op_rdpkru)
+BODY(do_rdpkru)
 {
     (void)i;
     if (!(cpu->cr4 & CR4_PKE))
@@ -272,7 +272,7 @@ BODY(op_rdpkru)
 }
 SYS_FAMILY(SYS_NEXT, rdpkru)
 
-BODY(op_wrpkru)
+BODY(do_wrpkru)
 {
     (void)i;
     if (!(cpu->cr4 & CR4_PKE))
@@ -286,7 +286,7 @@ BODY(op_wrpkru)
 SYS_FAMILY(SYS_LEAVE, wrpkru)
 
 /* The view of user pages changes: the same code goes on in another context. */
-static const struct insn *set_ac(struct cpu *cpu, const struct insn *i, bool ac)
+static ALWAYS_INLINE const struct insn *set_ac(struct cpu *cpu, const struct insn *i, bool ac)
 {
     if (cpu_cpl(cpu) != 0) {
         cpu_fault(cpu, EXC_UD);
@@ -296,11 +296,11 @@ static const struct insn *set_ac(struct cpu *cpu, const struct insn *i, bool ac)
     cpu_update_mode(cpu);
     SLOW_NEXT;
 }
-static HANDLER(op_clac)
+static COLD HANDLER(op_clac)
 {
     return set_ac(cpu, i, false);
 }
-static HANDLER(op_stac)
+static COLD HANDLER(op_stac)
 {
     return set_ac(cpu, i, true);
 }

@@ -123,7 +123,8 @@ static bool gate_target(struct cpu *cpu, const struct far *f, struct code_target
 #define PARAMS_MAX 31
 
 /* The parameters that a 16-bit or 32-bit gate copies, the last pushed first. */
-static bool read_params(struct cpu *cpu, const struct insn *i, unsigned count, unsigned size, u64 *p)
+static bool read_params(struct cpu *cpu, const struct insn *i, unsigned count, unsigned size,
+                        u64 *p)
 {
     struct stack st;
     stack_begin(cpu, &st);
@@ -220,8 +221,8 @@ static bool far_system(struct cpu *cpu, const struct insn *i, struct far *f)
     u32 error = SEL_ERROR(f->sel);
     unsigned type = desc_type(f->d.lo), dpl = desc_dpl(f->d.lo);
     bool gate = type == TYPE_CALL32 || (type == TYPE_CALL16 && !cpu_is_long(cpu));
-    bool task = type == TYPE_TASK_GATE || (type & ~8u) == TYPE_TSS16 ||
-                (type & ~8u) == TYPE_TSS16_BUSY;
+    bool task =
+        type == TYPE_TASK_GATE || (type & ~8u) == TYPE_TSS16 || (type & ~8u) == TYPE_TSS16_BUSY;
     if (cpu_is_long(cpu)) {
         enum desc_result res = desc_read_system(cpu, f->sel, &f->d);
         if (res == DESC_FAULT)
@@ -269,11 +270,9 @@ static NOINLINE enum far_result far_run(struct cpu *cpu, const struct insn *i, s
 static NOINLINE enum far_result far_direct(struct cpu *cpu, const struct insn *i, unsigned size,
                                            bool call)
 {
-    return far_run(cpu, i,
-                   (struct far){.sel = (u16)(i->imm >> 32),
-                                .rip = (u32)i->imm,
-                                .size = size,
-                                .call = call});
+    return far_run(
+        cpu, i,
+        (struct far){.sel = (u16)(i->imm >> 32), .rip = (u32)i->imm, .size = size, .call = call});
 }
 
 /* m16:16, m16:32, m16:64 */
@@ -300,15 +299,15 @@ static const struct insn *far_end(struct cpu *cpu, const struct insn *i, enum fa
 #define FAR_HANDLERS(name, kind, call)                                                             \
     static HANDLER(name##_16)                                                                      \
     {                                                                                              \
-        return far_end(cpu, i, kind(cpu, i, 2, call));                                                              \
+        return far_end(cpu, i, kind(cpu, i, 2, call));                                             \
     }                                                                                              \
     static HANDLER(name##_32)                                                                      \
     {                                                                                              \
-        return far_end(cpu, i, kind(cpu, i, 4, call));                                                              \
+        return far_end(cpu, i, kind(cpu, i, 4, call));                                             \
     }                                                                                              \
     static HANDLER(name##_64)                                                                      \
     {                                                                                              \
-        return far_end(cpu, i, kind(cpu, i, 8, call));                                                              \
+        return far_end(cpu, i, kind(cpu, i, 8, call));                                             \
     }                                                                                              \
     FAMILY_SIZES(name, name##_16, name##_32, name##_64);
 

@@ -126,24 +126,26 @@ static ALWAYS_INLINE enum if_access if_access(const struct cpu *cpu)
     return (cpu->cr4 & CR4_PVI) && cpu_cpl(cpu) == 3 ? IF_VIRTUAL : IF_FAULT;
 }
 
+static COLD HANDLER(op_if_fault)
+{
+    cpu_fault_gp(cpu, 0);
+    return insn_fault(cpu, i);
+}
+
 static HANDLER(op_cli)
 {
     enum if_access access = if_access(cpu);
-    if (unlikely(access == IF_FAULT)) {
-        cpu_fault_gp(cpu, 0);
-        return insn_fault(cpu, i);
-    }
+    if (unlikely(access == IF_FAULT))
+        return op_if_fault(cpu, i);
     cpu->eflags &= access == IF_REAL ? ~FLAG_IF : ~FLAG_VIF;
     NEXT;
 }
 FAMILY_ONE(cli, op_cli);
 
-static const struct insn *sti_virtual(struct cpu *cpu, const struct insn *i, enum if_access access)
+static COLD HANDLER(op_sti_virtual)
 {
-    if (access == IF_FAULT || (cpu->eflags & FLAG_VIP)) {
-        cpu_fault_gp(cpu, 0);
-        return insn_fault(cpu, i);
-    }
+    if (if_access(cpu) == IF_FAULT || (cpu->eflags & FLAG_VIP))
+        return op_if_fault(cpu, i);
     cpu->eflags |= FLAG_VIF;
     NEXT;
 }
@@ -154,9 +156,8 @@ static const struct insn *sti_virtual(struct cpu *cpu, const struct insn *i, enu
  */
 static HANDLER(op_sti)
 {
-    enum if_access access = if_access(cpu);
-    if (unlikely(access != IF_REAL))
-        return sti_virtual(cpu, i, access);
+    if (unlikely(if_access(cpu) != IF_REAL))
+        return op_sti_virtual(cpu, i);
     if (cpu->eflags & FLAG_IF)
         NEXT;
     cpu->eflags |= FLAG_IF;

@@ -19,11 +19,11 @@ HANDLER(op_go)
 /* A far return under way. */
 struct far_return {
     struct stack st;
-    unsigned size;    /* of each slot */
+    unsigned size; /* of each slot */
     bool iret;
     u64 rip, cs, flags;
-    u64 sp, ss;       /* popped when the level changes, and always by a 64-bit IRET */
-    unsigned cpl;     /* of the target */
+    u64 sp, ss;   /* popped when the level changes, and always by a 64-bit IRET */
+    unsigned cpl; /* of the target */
     struct segment cs_seg, ss_seg;
 };
 
@@ -262,6 +262,34 @@ static bool iret_task(struct cpu *cpu, const struct insn *i)
     return task_switch(cpu, (u16)link, &event);
 }
 
+/* A 64-bit IRET pops all five slots whatever they say: in one piece. */
+static bool pop_long_frame(struct cpu *cpu, const struct insn *i, struct far_return *r)
+{
+    u64 frame[5];
+    if (!lin_read(cpu, i, r->st.sp, frame, sizeof(frame), ACC_READ | ACC_SS))
+        return false;
+    r->rip = frame[0];
+    r->cs = frame[1];
+    r->flags = frame[2];
+    r->sp = frame[3];
+    r->ss = frame[4];
+    return true;
+}
+
+static bool iret_long(struct cpu *cpu, const struct insn *i, struct far_return *r)
+{
+    if (!pop_long_frame(cpu, i, r) || !check_cs(cpu, r) || !check_ss(cpu, r) ||
+        !segment_check_rip(cpu, &r->cs_seg, r->rip, 0))
+        return false;
+    cpu->gpr[RSP] = returned_sp(cpu, r, r->sp);
+    cpu->seg[SEG_SS] = r->ss_seg;
+    load_flags(cpu, r->flags, iret_mask(cpu, r->size));
+    commit_return(cpu, r);
+    if (r->cpl > cpu_cpl(cpu))
+        segment_drop_inner(cpu, r->cpl);
+    return true;
+}
+
 static bool iret_protected(struct cpu *cpu, const struct insn *i, struct far_return *r)
 {
     bool from_64bit = cpu->mode & MODE_64;
@@ -302,7 +330,8 @@ static NOINLINE bool iret(struct cpu *cpu, const struct insn *i, unsigned size)
     if (cpu->mode & MODE_VM86)
         return iret_vm86(cpu, i, &r);
     if (!(cpu->eflags & FLAG_NT))
-        return iret_protected(cpu, i, &r);
+        return (cpu->mode & MODE_64) && size == 8 ? iret_long(cpu, i, &r)
+                                                  : iret_protected(cpu, i, &r);
     return cpu_is_long(cpu) ? cpu_fault_gp(cpu, 0) : iret_task(cpu, i);
 }
 
@@ -369,7 +398,7 @@ static HANDLER(op_int1)
 }
 FAMILY_ONE(int1, op_int1);
 
-static HANDLER(op_into)
+static COLD HANDLER(op_into)
 {
     if (cpu_status_flags(cpu) & FLAG_OF)
         return soft_event(cpu, i, EVENT_SOFT_EXC, EXC_OF);

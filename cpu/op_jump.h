@@ -26,33 +26,35 @@ HANDLER(op_go);
  */
 #define BODY(name) static NOINLINE bool name(struct cpu *cpu, const struct insn *i)
 #define SYS_NEXT(handler, body)                                                                    \
-    static HANDLER(handler)                                                                        \
+    static COLD HANDLER(handler)                                                                   \
     {                                                                                              \
         if (unlikely(!body(cpu, i)))                                                               \
             return insn_fault(cpu, i);                                                             \
         SLOW_NEXT;                                                                                 \
     }
 #define SYS_LEAVE(handler, body)                                                                   \
-    static HANDLER(handler)                                                                        \
+    static COLD HANDLER(handler)                                                                   \
     {                                                                                              \
         if (unlikely(!body(cpu, i)))                                                               \
             return insn_fault(cpu, i);                                                             \
         return insn_leave(cpu, i);                                                                 \
     }
 #define SYS_GO(handler, body)                                                                      \
-    static HANDLER(handler)                                                                        \
+    static COLD HANDLER(handler)                                                                   \
     {                                                                                              \
         if (unlikely(!body(cpu, i)))                                                               \
             return insn_fault(cpu, i);                                                             \
         return op_go(cpu, i);                                                                      \
     }
 
-/* FAMILY_ONE of a body whose name is op_<family>. */
-#define SYS_FAMILY(kind, name)                                                                     \
-    kind(op_##name##_handler, op_##name) FAMILY_ONE(name, op_##name##_handler);
+/* FAMILY_ONE of a body whose name is do_<family>. */
+#define SYS_FAMILY(kind, name) kind(op_##name, do_##name) FAMILY_ONE(name, op_##name);
 
 /* One handler for register operands, another for memory, whatever the form. */
-#define FORMS_TWO(reg, mem) {reg, mem, mem, mem, mem}
+#define FORMS_TWO(reg, mem)                                                                        \
+    {                                                                                              \
+        reg, mem, mem, mem, mem                                                                    \
+    }
 /* By operand size, none of a byte. */
 #define FAMILY_SIZES(name, h16, h32, h64)                                                          \
     const struct op_family fam_##name = {                                                          \

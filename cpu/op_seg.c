@@ -36,11 +36,10 @@ static HANDLER(mov_sw_mem)
         return after_ss(cpu, i);
     SLOW_NEXT;
 }
-const struct op_family fam_mov_sw = {{{FORMS_TWO(mov_sw_reg, mov_sw_mem),
-                                       FORMS_TWO(mov_sw_reg, mov_sw_mem),
-                                       FORMS_TWO(mov_sw_reg, mov_sw_mem),
-                                       FORMS_TWO(mov_sw_reg, mov_sw_mem)},
-                                      {{0}}}};
+const struct op_family fam_mov_sw = {
+    {{FORMS_TWO(mov_sw_reg, mov_sw_mem), FORMS_TWO(mov_sw_reg, mov_sw_mem),
+      FORMS_TWO(mov_sw_reg, mov_sw_mem), FORMS_TWO(mov_sw_reg, mov_sw_mem)},
+     {{0}}}};
 
 #define MOV_FROM_SEGMENT(bits)                                                                     \
     static HANDLER(mov_ws_##bits)                                                                  \
@@ -57,7 +56,8 @@ static HANDLER(mov_ws_mem)
         return insn_fault(cpu, i);
     SLOW_NEXT;
 }
-const struct op_family fam_mov_ws = {{{{0}, FORMS_TWO(mov_ws_16, mov_ws_mem),
+const struct op_family fam_mov_ws = {{{{0},
+                                       FORMS_TWO(mov_ws_16, mov_ws_mem),
                                        FORMS_TWO(mov_ws_32, mov_ws_mem),
                                        FORMS_TWO(mov_ws_64, mov_ws_mem)},
                                       {{0}}}};
@@ -79,8 +79,7 @@ static NOINLINE bool pop_seg(struct cpu *cpu, const struct insn *i, unsigned siz
     struct stack st;
     u64 sel;
     stack_begin(cpu, &st);
-    if (!stack_pop(cpu, i, &st, &sel, size) ||
-        !segment_load(cpu, (enum seg_id)i->reg, (u16)sel))
+    if (!stack_pop(cpu, i, &st, &sel, size) || !segment_load(cpu, (enum seg_id)i->reg, (u16)sel))
         return false;
     stack_commit(cpu, &st);
     return true;
@@ -275,16 +274,16 @@ static bool verify(struct cpu *cpu, const struct insn *i, bool memory, bool writ
 }
 
 #define VERIFY(name, write)                                                                        \
-    BODY(op_##name##_reg)                                                                          \
+    BODY(do_##name##_reg)                                                                          \
     {                                                                                              \
         return verify(cpu, i, false, write);                                                       \
     }                                                                                              \
-    BODY(op_##name##_mem)                                                                          \
+    BODY(do_##name##_mem)                                                                          \
     {                                                                                              \
         return verify(cpu, i, true, write);                                                        \
     }                                                                                              \
-    SYS_NEXT(name##_reg, op_##name##_reg)                                                          \
-    SYS_NEXT(name##_mem, op_##name##_mem)                                                          \
+    SYS_NEXT(name##_reg, do_##name##_reg)                                                          \
+    SYS_NEXT(name##_mem, do_##name##_mem)                                                          \
     const struct op_family fam_##name = {                                                          \
         {{FORMS_TWO(name##_reg, name##_mem), FORMS_TWO(name##_reg, name##_mem),                    \
           FORMS_TWO(name##_reg, name##_mem), FORMS_TWO(name##_reg, name##_mem)},                   \

@@ -17,11 +17,11 @@ static void set_flat(struct cpu *cpu, u64 cs, u64 ss, unsigned cpl, bool wide)
     cpu->seg[SEG_CS] = (struct segment){.limit = UINT32_MAX,
                                         .attr = FLAT_CODE | dpl | (wide ? ATTR_L : ATTR_DB),
                                         .selector = (u16)(cs | cpl)};
-    cpu->seg[SEG_SS] = (struct segment){
-        .limit = UINT32_MAX, .attr = FLAT_DATA | dpl, .selector = (u16)(ss | cpl)};
+    cpu->seg[SEG_SS] =
+        (struct segment){.limit = UINT32_MAX, .attr = FLAT_DATA | dpl, .selector = (u16)(ss | cpl)};
 }
 
-BODY(op_syscall)
+BODY(do_syscall)
 {
     if (!(cpu->efer & EFER_SCE))
         return cpu_fault(cpu, EXC_UD);
@@ -65,7 +65,7 @@ static HANDLER(sysret_64)
 }
 FAMILY_SIZES(sysret, sysret_32, sysret_32, sysret_64);
 
-BODY(op_sysenter)
+BODY(do_sysenter)
 {
     (void)i;
     u64 cs = cpu->sysenter_cs & 0xfffc;
@@ -175,7 +175,7 @@ static void set_edx_eax(struct cpu *cpu, u64 v)
     cpu->gpr[RDX] = v >> 32;
 }
 
-BODY(op_rdmsr)
+BODY(do_rdmsr)
 {
     u64 v;
     if (!msr_read(cpu, i, (u32)cpu->gpr[RCX], &v))
@@ -185,13 +185,13 @@ BODY(op_rdmsr)
 }
 SYS_FAMILY(SYS_NEXT, rdmsr)
 
-BODY(op_wrmsr)
+BODY(do_wrmsr)
 {
     return msr_write(cpu, i, (u32)cpu->gpr[RCX], cpu->gpr[RDX] << 32 | (u32)cpu->gpr[RAX]);
 }
 SYS_FAMILY(SYS_LEAVE, wrmsr)
 
-BODY(op_cpuid)
+BODY(do_cpuid)
 {
     u32 out[4];
     (void)i;
@@ -213,7 +213,7 @@ static bool tsc_allowed(struct cpu *cpu)
     return true;
 }
 
-BODY(op_rdtsc)
+BODY(do_rdtsc)
 {
     if (!tsc_allowed(cpu))
         return false;
@@ -222,7 +222,7 @@ BODY(op_rdtsc)
 }
 SYS_FAMILY(SYS_NEXT, rdtsc)
 
-BODY(op_rdtscp)
+BODY(do_rdtscp)
 {
     if (!tsc_allowed(cpu))
         return false;
@@ -232,7 +232,7 @@ BODY(op_rdtscp)
 }
 SYS_FAMILY(SYS_NEXT, rdtscp)
 
-BODY(op_rdpid)
+BODY(do_rdpid)
 {
     REG64(cpu, i->rm) = cpu->tsc_aux;
     return true;
@@ -240,7 +240,7 @@ BODY(op_rdpid)
 SYS_FAMILY(SYS_NEXT, rdpid)
 
 /* No model has performance counters yet, so every index is beyond the last. */
-BODY(op_rdpmc)
+BODY(do_rdpmc)
 {
     (void)i;
     return cpu_fault_gp(cpu, 0);
@@ -249,7 +249,7 @@ SYS_FAMILY(SYS_NEXT, rdpmc)
 
 /* ---- Idling ---- */
 
-BODY(op_hlt)
+BODY(do_hlt)
 {
     (void)i;
     cpu->activity = ACTIVITY_HLT;
@@ -271,7 +271,7 @@ bool cpu_monitor_hit(const struct cpu *cpu)
     return !line || memcmp(line, cpu->monitor_line, LINE_SIZE) != 0;
 }
 
-BODY(op_monitor)
+BODY(do_monitor)
 {
     static const u64 masks[4] = {0xffff, UINT32_MAX, UINT64_MAX, UINT64_MAX};
     struct walk_ctx ctx;
@@ -298,7 +298,7 @@ SYS_FAMILY(SYS_NEXT, monitor)
  * An MWAIT may end for any reason of the implementation's. It sleeps where the run loop is sure to
  * wake it: one CPU, with interrupts open; else the guest's idle loop comes round again.
  */
-BODY(op_mwait)
+BODY(do_mwait)
 {
     (void)i;
     if (cpu_cpl(cpu) != 0)
@@ -315,7 +315,7 @@ SYS_FAMILY(SYS_LEAVE, mwait)
 
 /* ---- Caches (none are modelled), undefined instructions ---- */
 
-BODY(op_wbinvd)
+BODY(do_wbinvd)
 {
     (void)cpu;
     (void)i;

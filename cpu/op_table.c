@@ -59,11 +59,11 @@ static bool store_table(struct cpu *cpu, const struct insn *i, const struct dtab
     return lin_write_int(cpu, i, lin, table->limit, 2, ACC_WRITE) &&
            lin_write_int(cpu, i, lin + 2, table->base, wide, ACC_WRITE);
 }
-BODY(op_sgdt)
+BODY(do_sgdt)
 {
     return store_table(cpu, i, &cpu->gdtr);
 }
-BODY(op_sidt)
+BODY(do_sidt)
 {
     return store_table(cpu, i, &cpu->idtr);
 }
@@ -131,10 +131,11 @@ static bool may_store_selector(struct cpu *cpu)
         return allowed(cpu) && mem_write16(cpu, i, (u16)(value));                                  \
     }                                                                                              \
     SYS_NEXT(name##_mem, name##_mem_body)                                                          \
-    const struct op_family fam_##name = {                                                          \
-        {{{0}, FORMS_TWO(name##_16, name##_mem), FORMS_TWO(name##_32, name##_mem),                 \
-          FORMS_TWO(name##_64, name##_mem)},                                                       \
-         {{0}}}};
+    const struct op_family fam_##name = {{{{0},                                                    \
+                                           FORMS_TWO(name##_16, name##_mem),                       \
+                                           FORMS_TWO(name##_32, name##_mem),                       \
+                                           FORMS_TWO(name##_64, name##_mem)},                      \
+                                          {{0}}}};
 STORE_SYSTEM(sldt, may_store_selector, cpu->seg[SEG_LDTR].selector)
 STORE_SYSTEM(str, may_store_selector, cpu->seg[SEG_TR].selector)
 STORE_SYSTEM(smsw, umip_allows, cpu->cr0)

@@ -256,8 +256,7 @@ bool segment_load_tr(struct cpu *cpu, u16 sel)
     if (!fetch_system(cpu, sel, &d))
         return false;
     unsigned type = desc_type(d.lo);
-    if (!desc_is_system(d.lo) ||
-        !(type == TYPE_TSS32 || (type == TYPE_TSS16 && !cpu_is_long(cpu))))
+    if (!desc_is_system(d.lo) || !(type == TYPE_TSS32 || (type == TYPE_TSS16 && !cpu_is_long(cpu))))
         return cpu_fault_gp(cpu, SEL_ERROR(sel));
     if (!desc_present(d.lo))
         return cpu_fault_err(cpu, EXC_NP, SEL_ERROR(sel));
@@ -285,7 +284,8 @@ void segment_drop_inner(struct cpu *cpu, unsigned cpl)
     static const enum seg_id data[] = {SEG_ES, SEG_FS, SEG_GS, SEG_DS};
     for (unsigned k = 0; k < ARRAY_SIZE(data); k++) {
         struct segment *s = &cpu->seg[data[k]];
-        bool conforming = (s->attr & (ATTR_CODE | ATTR_CONFORMING)) == (ATTR_CODE | ATTR_CONFORMING);
+        bool conforming =
+            (s->attr & (ATTR_CODE | ATTR_CONFORMING)) == (ATTR_CODE | ATTR_CONFORMING);
         if (!(s->attr & ATTR_UNUSABLE) && !conforming && ATTR_DPL(s->attr) < cpl)
             segment_set_null(s, 0, 0);
     }
@@ -347,8 +347,7 @@ static bool long_stack_from_tss(struct cpu *cpu, unsigned dpl, unsigned ist, u32
     return tss_read(cpu, offset, 8, &st->sp);
 }
 
-bool new_stack_from_tss(struct cpu *cpu, unsigned dpl, unsigned ist, u32 ext,
-                        struct new_stack *st)
+bool new_stack_from_tss(struct cpu *cpu, unsigned dpl, unsigned ist, u32 ext, struct new_stack *st)
 {
     if (cpu_is_long(cpu))
         return long_stack_from_tss(cpu, dpl, ist, ext, st);

@@ -10,10 +10,10 @@
 #include "cpu/cpu.h"
 #include "cpu/mem.h"
 
-#define SEL_RPL(sel) ((sel) & 3u)
-#define SEL_NULL(sel) (!((sel) & 0xfffcu))
+#define SEL_RPL(sel) ((sel)&3u)
+#define SEL_NULL(sel) (!((sel)&0xfffcu))
 /* The selector as an error code names it: without its RPL. */
-#define SEL_ERROR(sel) ((sel) & 0xfffcu)
+#define SEL_ERROR(sel) ((sel)&0xfffcu)
 
 /* System descriptor types (SDM "System-Segment and Gate-Descriptor Types") */
 enum {
@@ -153,8 +153,7 @@ bool new_stack_push(struct cpu *cpu, const struct insn *i, struct new_stack *st,
                     unsigned size);
 /* SS:SP for privilege level dpl from the current TSS; faults carry ext. In IA-32e mode ist 1 to 7
  * selects an interrupt stack; SS becomes null there. */
-bool new_stack_from_tss(struct cpu *cpu, unsigned dpl, unsigned ist, u32 ext,
-                        struct new_stack *st);
+bool new_stack_from_tss(struct cpu *cpu, unsigned dpl, unsigned ist, u32 ext, struct new_stack *st);
 
 /* All of RFLAGS without the side effects of cpu_set_eflags(): cpu_update_mode() must follow. */
 static inline void set_rflags(struct cpu *cpu, u64 flags)

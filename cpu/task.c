@@ -104,8 +104,8 @@ static bool save_task(struct cpu *cpu, u64 eflags)
 {
     const struct segment *tr = &cpu->seg[SEG_TR];
     const struct layout *l = &layouts[tss_is_wide(tr)];
-    bool ok = tss_put(cpu, tr, l->eip, cpu->rip, l->size) &&
-              tss_put(cpu, tr, l->eflags, eflags, l->size);
+    bool ok =
+        tss_put(cpu, tr, l->eip, cpu->rip, l->size) && tss_put(cpu, tr, l->eflags, eflags, l->size);
     for (unsigned k = 0; ok && k < 8; k++)
         ok = tss_put(cpu, tr, l->gpr + k * l->size, cpu->gpr[k], l->size);
     for (unsigned k = 0; ok && k < l->segs; k++)
@@ -162,8 +162,8 @@ static bool load_cs(struct cpu *cpu, u16 sel, u32 ext)
         return cpu_fault_err(cpu, EXC_TS, ext);
     if (!desc_fetch(cpu, sel, EXC_TS, ext, &d))
         return false;
-    bool level = desc_is_conforming(d.lo) ? desc_dpl(d.lo) <= SEL_RPL(sel)
-                                          : desc_dpl(d.lo) == SEL_RPL(sel);
+    bool level =
+        desc_is_conforming(d.lo) ? desc_dpl(d.lo) <= SEL_RPL(sel) : desc_dpl(d.lo) == SEL_RPL(sel);
     if (!desc_is_code(d.lo) || !level)
         return cpu_fault_err(cpu, EXC_TS, error);
     if (!desc_present(d.lo))
