@@ -58,11 +58,13 @@ static bool bit_string_linear(struct cpu *cpu, const struct insn *i, unsigned bi
     E_READ_REG(op_bt_eg##bits, bits, 1, , NOTE_BIT(bits, val, REG##bits(cpu, i->reg)))             \
     static COLD HANDLER(op_bt_eg##bits##_gen)                                                      \
     {                                                                                              \
-        u64 lin, val;                                                                              \
-        if (!bit_string_linear(cpu, i, bits, ACC_READ, &lin) ||                                    \
-            !lin_read_int(cpu, i, lin, &val, (bits) / 8, ACC_READ))                                \
-            return insn_fault(cpu, i);                                                             \
-        NOTE_BIT(bits, val, REG##bits(cpu, i->reg));                                               \
+        {                                                                                          \
+            u64 lin, val;                                                                          \
+            if (!bit_string_linear(cpu, i, bits, ACC_READ, &lin) ||                                \
+                !lin_read_int(cpu, i, lin, &val, (bits) / 8, ACC_READ))                            \
+                return insn_fault(cpu, i);                                                         \
+            NOTE_BIT(bits, val, REG##bits(cpu, i->reg));                                           \
+        }                                                                                          \
         SLOW_NEXT;                                                                                 \
     }
 #define BTX_EG(op, bits)                                                                           \
@@ -70,14 +72,16 @@ static bool bit_string_linear(struct cpu *cpu, const struct insn *i, unsigned bi
               res = NEW_##op(bits, val, BIT_AT(bits, off)); NOTE_BIT(bits, val, off))              \
     static COLD HANDLER(op_##op##_eg##bits##_gen)                                                  \
     {                                                                                              \
-        u64 lin, val, off = REG##bits(cpu, i->reg);                                                \
-        if (!bit_string_linear(cpu, i, bits, ACC_READ | ACC_WRITE, &lin) ||                        \
-            !lin_probe(cpu, i, lin, (bits) / 8, ACC_READ | ACC_WRITE) ||                           \
-            !lin_read_int(cpu, i, lin, &val, (bits) / 8, ACC_READ))                                \
-            return insn_fault(cpu, i);                                                             \
-        u64 res = NEW_##op(bits, val, BIT_AT(bits, off));                                          \
-        lin_write_int(cpu, i, lin, res, (bits) / 8, ACC_WRITE);                                    \
-        NOTE_BIT(bits, val, off);                                                                  \
+        {                                                                                          \
+            u64 lin, val, off = REG##bits(cpu, i->reg);                                            \
+            if (!bit_string_linear(cpu, i, bits, ACC_READ | ACC_WRITE, &lin) ||                    \
+                !lin_probe(cpu, i, lin, (bits) / 8, ACC_READ | ACC_WRITE) ||                       \
+                !lin_read_int(cpu, i, lin, &val, (bits) / 8, ACC_READ))                            \
+                return insn_fault(cpu, i);                                                         \
+            u64 res = NEW_##op(bits, val, BIT_AT(bits, off));                                      \
+            lin_write_int(cpu, i, lin, res, (bits) / 8, ACC_WRITE);                                \
+            NOTE_BIT(bits, val, off);                                                              \
+        }                                                                                          \
         SLOW_NEXT;                                                                                 \
     }
 #define EA_BITS32_BD(cpu, i) EA_BITS32(cpu, i, EA_BD)

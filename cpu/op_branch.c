@@ -111,15 +111,19 @@ FAMILY_ONE(loopne, op_loopne);
 FAMILY_ONE(jcxz, op_jcxz);
 
 /* ---- CALL ---- */
-static const struct insn *call_to(struct cpu *cpu, const struct insn *i, u64 target, unsigned size)
+static NOINLINE bool push_return(struct cpu *cpu, const struct insn *i, unsigned size)
 {
     struct stack st;
-    if (!branch_target_ok(cpu, target))
-        return insn_fault(cpu, i);
     stack_begin(cpu, &st);
     if (!stack_push(cpu, i, &st, insn_next_rip(i), size))
-        return insn_fault(cpu, i);
+        return false;
     stack_commit(cpu, &st);
+    return true;
+}
+static const struct insn *call_to(struct cpu *cpu, const struct insn *i, u64 target, unsigned size)
+{
+    if (!branch_target_ok(cpu, target) || !push_return(cpu, i, size))
+        return insn_fault(cpu, i);
     SLOW_JUMP(target);
 }
 static COLD HANDLER(call16_slow)
@@ -166,9 +170,13 @@ const struct op_family fam_call = {{{[W16] = FORMS_ONLY_REG(call16_slow),
     }                                                                                              \
     static COLD HANDLER(call_e##bits##_gen)                                                        \
     {                                                                                              \
-        u##bits target;                                                                            \
-        if (!mem_read##bits(cpu, i, &target))                                                      \
-            return insn_fault(cpu, i);                                                             \
+        u64 target = 0;                                                                            \
+        {                                                                                          \
+            u##bits val;                                                                           \
+            if (!mem_read##bits(cpu, i, &val))                                                     \
+                return insn_fault(cpu, i);                                                         \
+            target = val;                                                                          \
+        }                                                                                          \
         return call_to(cpu, i, target, (bits) / 8);                                                \
     }                                                                                              \
     static COLD HANDLER(jmp_e##bits##_reg_slow)                                                    \
@@ -180,9 +188,13 @@ const struct op_family fam_call = {{{[W16] = FORMS_ONLY_REG(call16_slow),
     }                                                                                              \
     static COLD HANDLER(jmp_e##bits##_gen)                                                         \
     {                                                                                              \
-        u##bits target;                                                                            \
-        if (!mem_read##bits(cpu, i, &target) || !branch_target_ok(cpu, target))                    \
-            return insn_fault(cpu, i);                                                             \
+        u64 target = 0;                                                                            \
+        {                                                                                          \
+            u##bits val;                                                                           \
+            if (!mem_read##bits(cpu, i, &val) || !branch_target_ok(cpu, val))                      \
+                return insn_fault(cpu, i);                                                         \
+            target = val;                                                                          \
+        }                                                                                          \
         SLOW_JUMP(target);                                                                         \
     }
 INDIRECT_SLOW(16)
@@ -236,16 +248,23 @@ INDIRECT_FAMILY(call)
 INDIRECT_FAMILY(jmp)
 
 /* ---- RET: i->imm more bytes are released (0 without operand) ---- */
-static const struct insn *ret_sized(struct cpu *cpu, const struct insn *i, unsigned size)
+static NOINLINE bool pop_return(struct cpu *cpu, const struct insn *i, unsigned size)
 {
     struct stack st;
     u64 target;
     stack_begin(cpu, &st);
     if (!stack_pop(cpu, i, &st, &target, size) || !branch_target_ok(cpu, target))
-        return insn_fault(cpu, i);
+        return false;
     st.sp = (st.sp & ~st.mask) | ((st.sp + i->imm) & st.mask);
     stack_commit(cpu, &st);
-    SLOW_JUMP(target);
+    cpu->rip = target;
+    return true;
+}
+static const struct insn *ret_sized(struct cpu *cpu, const struct insn *i, unsigned size)
+{
+    if (!pop_return(cpu, i, size))
+        return insn_fault(cpu, i);
+    SLOW_JUMP(cpu->rip);
 }
 static COLD HANDLER(ret16_slow)
 {

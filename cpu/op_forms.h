@@ -49,12 +49,14 @@
         enum { fl = 1 };                                                                           \
         (void)fl;                                                                                  \
         PRE;                                                                                       \
-        struct mem_rmw rmw_;                                                                       \
-        if (!mem_rmw_begin(cpu, i, (bits) / 8, &rmw_))                                             \
-            return insn_fault(cpu, i);                                                             \
-        u##bits val = (u##bits)rmw_.value, res;                                                    \
-        __VA_ARGS__;                                                                               \
-        mem_rmw_end(cpu, i, &rmw_, res);                                                           \
+        {                                                                                          \
+            struct mem_rmw rmw_;                                                                   \
+            if (!mem_rmw_begin(cpu, i, (bits) / 8, &rmw_))                                         \
+                return insn_fault(cpu, i);                                                         \
+            u##bits val = (u##bits)rmw_.value, res;                                                \
+            __VA_ARGS__;                                                                           \
+            mem_rmw_end(cpu, i, &rmw_, res);                                                       \
+        }                                                                                          \
         SLOW_NEXT;                                                                                 \
     }
 #define E_RMW_LIVE(name, bits, PRE, ...)                                                           \
@@ -92,10 +94,12 @@
         enum { fl = 1 };                                                                           \
         (void)fl;                                                                                  \
         PRE;                                                                                       \
-        u##bits val;                                                                               \
-        if (!mem_read##bits(cpu, i, &val))                                                         \
-            return insn_fault(cpu, i);                                                             \
-        __VA_ARGS__;                                                                               \
+        {                                                                                          \
+            u##bits val;                                                                           \
+            if (!mem_read##bits(cpu, i, &val))                                                     \
+                return insn_fault(cpu, i);                                                         \
+            __VA_ARGS__;                                                                           \
+        }                                                                                          \
         SLOW_NEXT;                                                                                 \
     }
 #define E_READ_LIVE(name, bits, PRE, ...)                                                          \
