@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* The wiring, with recorders in the place of the local APICs. */
+#include "devices/pc.h"
+
+#include <string.h>
+
+#include "cpu/lapic.h"
+#include "devices/hpet.h"
+#include "devices/ioapic.h"
+#include "tests/suite.h"
+
+static struct bus bus;
+static struct clock ticks;
+static struct cpu_group group;
+static struct pc *pc;
+static struct pc_config config;
+static struct lapic_msg messages[64];
+static unsigned message_count;
+static bool intr;
+static void (*eoi)(void *opaque, u8 vector);
+static void *eoi_opaque;
+
+void lapic_map(struct cpu_group *g)
+{
+    ck_assert_ptr_eq(g, &group);
+}
+
+void lapic_listen_eoi(struct cpu_group *g, void (*listener)(void *opaque, u8 vector), void *opaque)
+{
+    (void)g;
+    eoi = listener;
+    eoi_opaque = opaque;
+}
+
+bool lapic_deliver(struct cpu_group *g, const struct lapic_msg *msg)
+{
+    (void)g;
+    ck_assert_uint_lt(message_count, ARRAY_SIZE(messages));
+    messages[message_count++] = *msg;
+    return true;
+}
+
+void lapic_intr_set(void *g, unsigned input, bool level)
+{
+    (void)g;
+    ck_assert_uint_eq(input, 0);
+    intr = level;
+}
+
+static void begin(void)
+{
+    struct error err = {{0}};
+    ck_assert(bus_init(&bus, MIB, &err));
+    clock_init(&ticks, 1000000000);
+    group = (struct cpu_group){.clock = &ticks, .bus = &bus};
+    message_count = 0;
+    intr = false;
+    pc_config_init(&config);
+    pc = pc_new(&group, &config, &err);
+    ck_assert_msg(pc != NULL, "%s", err.text);
+}
+
+static void end(void)
+{
+    pc_free(pc);
+    ck_assert_uint_eq(bus.io_count, 0);
+    ck_assert_uint_eq(bus.mmio_count, 0);
+    clock_fini(&ticks);
+    bus_fini(&bus);
+}
+
+static void out8(u32 port, u8 value)
+{
+    bus_io_write(&bus, port, 1, value);
+}
+
+static void run_to(u64 tick)
+{
+    while (ticks.next <= tick) {
+        ticks.now = ticks.next;
+        clock_run(&ticks);
+    }
+    ticks.now = tick;
+}
+
+static void entry(u32 input, u32 low)
+{
+    bus_write(&bus, IOAPIC_BASE, 4, 0x10 + 2 * input);
+    bus_write(&bus, IOAPIC_BASE + 0x10, 4, low);
+}
+
+static void start_pit(void)
+{
+    out8(0x43, 0x34);
+    out8(0x40, 0xa9); /* 1193: 1 kHz */
+    out8(0x40, 0x04);
+}
+
+START_TEST(timer_reaches_both_controllers)
+{
+    begin();
+    entry(2, 0x30);
+    entry(0, 0x31); /* nothing is wired there */
+    out8(0x21, 0xfe);
+    start_pit();
+    run_to(1100000);
+    ck_assert_uint_eq(message_count, 1);
+    ck_assert_uint_eq(messages[0].vector, 0x30);
+    ck_assert(intr);
+    ck_assert_int_eq(group.extint_ack(group.extint_opaque), 0x08);
+    ck_assert(!intr);
+    end();
+}
+END_TEST
+
+START_TEST(hpet_replaces_the_timer)
+{
+    begin();
+    entry(2, 0x30);
+    start_pit();
+    bus_write(&bus, HPET_BASE + 0x10, 8, 3);
+    run_to(5000000);
+    ck_assert_uint_eq(message_count, 0);
+    bus_write(&bus, HPET_BASE + 0x100, 8, 0x4c | 0x100); /* periodic */
+    bus_write(&bus, HPET_BASE + 0x108, 8, 600000);
+    bus_write(&bus, HPET_BASE + 0x108, 8, 100000);
+    run_to(8000000);
+    ck_assert_uint_eq(message_count, 3);
+    bus_write(&bus, HPET_BASE + 0x10, 8, 0);
+    message_count = 0;
+    run_to(12000000);
+    ck_assert_uint_ge(message_count, 4); /* the PIT's again */
+    end();
+}
+END_TEST
+
+START_TEST(level_interrupt_ends_by_broadcast)
+{
+    begin();
+    entry(9, 0x8052);
+    out8(ACPI_SMI_COMMAND, ACPI_ENABLE);
+    bus_io_write(&bus, ACPI_PM_EVENT + 2, 2, 0x100);
+    pc_power_button(pc);
+    ck_assert_uint_eq(message_count, 1);
+    ck_assert(messages[0].level);
+    eoi(eoi_opaque, 0x52);
+    ck_assert_uint_eq(message_count, 2);
+    end();
+}
+END_TEST
+
+START_TEST(serial_port)
+{
+    begin();
+    ck_assert_ptr_nonnull(pc_serial(pc, 0));
+    ck_assert_ptr_null(pc_serial(pc, 1));
+    ck_assert_ptr_null(pc_serial(pc, 99));
+    entry(4, 0x34);
+    out8(0x3fc, 0x08);
+    out8(0x3f9, 0x02);
+    ck_assert_uint_eq(message_count, 1);
+    pc_serial_poll(pc);
+    end();
+}
+END_TEST
+
+START_TEST(reset_quiets_everything)
+{
+    begin();
+    entry(2, 0x30);
+    out8(0x21, 0);
+    start_pit();
+    run_to(2000000);
+    pc_reset(pc);
+    message_count = 0;
+    run_to(10000000000);
+    ck_assert_uint_eq(message_count, 0);
+    ck_assert(!intr);
+    ck_assert_uint_eq(ticks.count, 0);
+    end();
+}
+END_TEST
+
+START_TEST(overlapping_serial_ports_are_refused)
+{
+    begin();
+    end();
+    struct error err = {{0}};
+    ck_assert(bus_init(&bus, MIB, &err));
+    clock_init(&ticks, 1000000000);
+    config.serial[1] = config.serial[0];
+    ck_assert_ptr_null(pc_new(&group, &config, &err));
+    ck_assert(strstr(err.text, "0x3f8"));
+    pc = NULL;
+    end();
+}
+END_TEST
+
+SUITE_MAIN("pc", &timer_reaches_both_controllers, &hpet_replaces_the_timer,
+           &level_interrupt_ends_by_broadcast, &serial_port, &reset_quiets_everything,
+           &overlapping_serial_ports_are_refused)
