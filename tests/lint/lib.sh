@@ -5,7 +5,7 @@ set -euo pipefail
 export LC_ALL=C
 lint=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOP_SRCDIR=$(cd "${TOP_SRCDIR:-$lint/../..}" && pwd)
-TOP_BUILDDIR=$(cd "${TOP_BUILDDIR:-.}" && pwd)
+TOP_BUILDDIR=$(cd "${TOP_BUILDDIR:-$TOP_SRCDIR}" && pwd)
 export lint TOP_SRCDIR TOP_BUILDDIR
 cd "$TOP_SRCDIR"
 
