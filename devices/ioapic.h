@@ -11,9 +11,9 @@
 struct ioapic;
 
 /* Fits struct irq_line; inputs beyond the last are ignored. */
-void ioapic_set(void *ioapic, unsigned input, bool level);
+void ioapic_set(void *opaque, unsigned input, bool level);
 /* A local APIC finished a level-triggered interrupt with this vector. */
-void ioapic_eoi(void *ioapic, u8 vector);
+void ioapic_eoi(void *opaque, u8 vector);
 
 extern const struct device_class ioapic_class;
 

@@ -128,6 +128,28 @@ static bool add_serial(struct pc *pc, const struct pc_config *config, struct err
     return true;
 }
 
+/* What firmware notes in CMOS of the memory found, for those that look there. */
+static void note_memory(struct pc *pc, struct mc146818 *rtc)
+{
+    const struct ram *ram = &pc->env.bus->ram;
+    u64 extended = MIN((ram->low - MIB) / KIB, 0xffffu);
+    u64 above_16m = ram->low > 16 * MIB ? (ram->low - 16 * MIB) / (64 * KIB) : 0;
+    u64 high = (ram->size - ram->low) / (64 * KIB);
+    const struct {
+        u8 index, bytes;
+        u64 value;
+    } notes[] = {
+        {0x14, 1, 0x02},                                         /* equipment: a coprocessor */
+        {0x15, 2, 640},                                          /* KiB */
+        {0x17, 2, extended},                                     /* KiB above 1 MiB */
+        {0x30, 2, extended}, {0x34, 2, MIN(above_16m, 0xffffu)}, /* 64 KiB above 16 MiB */
+        {0x5b, 3, high},                                         /* 64 KiB above 4 GiB */
+    };
+    for (size_t n = 0; n < ARRAY_SIZE(notes); n++)
+        for (u8 k = 0; k < notes[n].bytes; k++)
+            mc146818_set_cmos(rtc, (u8)(notes[n].index + k), (u8)(notes[n].value >> (8 * k)));
+}
+
 static bool build(struct pc *pc, const struct pc_config *config, struct error *err)
 {
     pc->pic = add(pc, &i8259_class, NULL, err);
@@ -137,8 +159,11 @@ static bool build(struct pc *pc, const struct pc_config *config, struct error *e
         return false;
     pc->env.pci = i440fx_pci(pc->chipset);
     pc->pm = add(pc, &acpi_pm_class, NULL, err);
-    return pc->pm && add(pc, &i8254_class, NULL, err) &&
-           add(pc, &mc146818_class, &config->rtc, err) && add(pc, &hpet_class, NULL, err) &&
+    struct mc146818 *rtc = add(pc, &mc146818_class, &config->rtc, err);
+    if (!pc->pm || !rtc)
+        return false;
+    note_memory(pc, rtc);
+    return add(pc, &i8254_class, NULL, err) && add(pc, &hpet_class, NULL, err) &&
            add(pc, &i8042_class, NULL, err) && add(pc, &isa_dma_class, NULL, err) &&
            add(pc, &debug_port_class, &config->debug, err) && add_serial(pc, config, err);
 }

@@ -164,6 +164,19 @@ START_TEST(serial_port)
 }
 END_TEST
 
+START_TEST(cmos_knows_the_memory)
+{
+    static const u8 index[] = {0x15, 0x16, 0x17, 0x18, 0x34, 0x5b};
+    static const u8 value[] = {0x80, 0x02, 0x00, 0x00, 0x00, 0x00}; /* 640 KiB, none above */
+    begin();
+    for (size_t n = 0; n < ARRAY_SIZE(index); n++) {
+        out8(0x70, index[n]);
+        ck_assert_uint_eq(bus_io_read(&bus, 0x71, 1), value[n]);
+    }
+    end();
+}
+END_TEST
+
 START_TEST(reset_quiets_everything)
 {
     begin();
@@ -197,5 +210,5 @@ START_TEST(overlapping_serial_ports_are_refused)
 END_TEST
 
 SUITE_MAIN("pc", &timer_reaches_both_controllers, &hpet_replaces_the_timer,
-           &level_interrupt_ends_by_broadcast, &serial_port, &reset_quiets_everything,
-           &overlapping_serial_ports_are_refused)
+           &level_interrupt_ends_by_broadcast, &serial_port, &cmos_knows_the_memory,
+           &reset_quiets_everything, &overlapping_serial_ports_are_refused)
