@@ -332,8 +332,9 @@ static bool match(const struct reader *r, const struct plan *p)
         return false;
     if (row->mode == ((r->mode & MODE_64) ? OPMODE_I64 : OPMODE_O64))
         return false;
-    /* With REX.B, 90 is no NOP (nor PAUSE): it exchanges RAX and R8. */
-    if (r->map == MAP_1B && r->opcode == 0x90 && REX_B(r) != 0 && op_opcodes(row) == 1)
+    /* With REX.B, 90 is no NOP: it exchanges RAX and R8. F3 makes it PAUSE all the same. */
+    if (r->opcode == 0x90 && r->map == MAP_1B && REX_B(r) != 0 && row->prefix == PREFIX_ANY &&
+        op_opcodes(row) == 1)
         return false;
     return cpuid_has(r->model, (enum cpu_feature)row->feature);
 }
@@ -620,8 +621,11 @@ static void operands(struct reader *r, const struct plan *p, struct insn *in)
         if (r->asize == 4)
             in->disp = (u32)in->disp;
     }
-    if (r->seg != SEG_COUNT)
+    /* LEA gives an offset: nothing is to be added. */
+    if (r->seg != SEG_COUNT && p->row->cls != CLASS_LEA)
         seg = r->seg;
+    else
+        r->seg = SEG_COUNT;
     in->scale |= (u8)((r->asize == 8 ? 2 : r->asize == 4 ? 1 : 0) << 6);
     in->misc = (u8)(seg << 4);
 }
@@ -739,6 +743,13 @@ static insn_fn *known_fault(const struct reader *r, const struct plan *p, struct
     return NULL;
 }
 
+/* A shift by an immediate whose masked count is 0 leaves all flags. */
+static bool leaves_flags(const struct plan *p, const struct decoded *out)
+{
+    return p->row->cls == CLASS_SHIFT && (p->letter[1] == LET_I || p->letter[2] == LET_I) &&
+           (out->insn.imm & (out->width == W64 ? 63 : 31)) == 0;
+}
+
 static void finish(const struct reader *r, const struct plan *p, struct decoded *out)
 {
     const struct op_row *row = p->row;
@@ -752,7 +763,7 @@ static void finish(const struct reader *r, const struct plan *p, struct decoded 
         return;
     }
     out->flags_read = row->fr;
-    out->flags_written = row->fw;
+    out->flags_written = leaves_flags(p, out) ? 0 : row->fw;
     out->memory = p->implicit || (r->memory && !(row->flags & ROW_NOPE) && row->cls != CLASS_LEA);
     out->branch = p->branch;
     out->ends = (row->flags & ROW_END) ||
