@@ -16,6 +16,7 @@
 #define PIRQ_ROUTE 0x60
 #define PIRQ_OFF 0x80
 #define PIRQ_IRQ 0x0f
+#define PASSIVE_RELEASE 0x82 /* and delayed transactions */
 #define PIRQ_ALLOWED 0xdef8u /* interrupts 3 to 7, 9 to 12, 14, 15 */
 #define PIRQ_GSI 16          /* the wires' inputs of the I/O APIC */
 
@@ -79,6 +80,8 @@ static void isa_init(struct i440fx *chipset)
     pci_config_set(isa, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
     memset(isa->config + PIRQ_ROUTE, PIRQ_OFF, 4);
     memset(isa->writable + PIRQ_ROUTE, PIRQ_OFF | PIRQ_IRQ, 4);
+    isa->config[PASSIVE_RELEASE] = 0x02;
+    isa->writable[PASSIVE_RELEASE] = 0x0f;
     isa->config_written = isa_written;
     isa->opaque = chipset;
     pci_add(chipset->bus, isa, PCI_DEVFN(1, 0));

@@ -214,6 +214,8 @@ void pc_free(struct pc *pc)
         const struct part *part = &pc->part[--pc->parts];
         part->class->free(part->state);
     }
+    if (pc->group->extint_opaque == pc)
+        pc->group->extint_ack = NULL;
     free(pc);
 }
 

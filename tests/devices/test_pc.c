@@ -35,8 +35,7 @@ void lapic_listen_eoi(struct cpu_group *g, void (*listener)(void *opaque, u8 vec
 bool lapic_deliver(struct cpu_group *g, const struct lapic_msg *msg)
 {
     (void)g;
-    ck_assert_uint_lt(message_count, ARRAY_SIZE(messages));
-    messages[message_count++] = *msg;
+    messages[message_count++ % ARRAY_SIZE(messages)] = *msg;
     return true;
 }
 
@@ -194,6 +193,35 @@ START_TEST(reset_quiets_everything)
 }
 END_TEST
 
+/* Accesses of every size anywhere, while time goes on. */
+START_TEST(noise_everywhere)
+{
+    static const u64 places[] = {IOAPIC_BASE, HPET_BASE, 0xe0000000, 0xc0000000};
+    begin();
+    u64 seed = 1;
+    for (unsigned n = 0; n < 300000; n++) {
+        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+        unsigned size = 1u << ((seed >> 60) & 3);
+        u64 mmio = places[(seed >> 58) & 3] + ((seed >> 40) & 0x1f8);
+        u32 port = (u32)(seed >> 40) & (seed >> 57 & 1 ? 0xffff : 0xfff);
+        if (seed >> 56 & 1 && seed & 3)
+            bus_write(&bus, mmio, size, seed >> 20);
+        else if (seed >> 56 & 1)
+            bus_read(&bus, mmio, size);
+        else if (seed & 3)
+            bus_io_write(&bus, port, MIN(size, 4u), seed >> 20);
+        else
+            bus_io_read(&bus, port, MIN(size, 4u));
+        if (!(seed & 0xf0))
+            group.extint_ack(group.extint_opaque);
+        eoi(eoi_opaque, (u8)(seed >> 30));
+        run_to(ticks.now + ((seed >> 12) & 0xfff));
+    }
+    pc_reset(pc);
+    end();
+}
+END_TEST
+
 START_TEST(overlapping_serial_ports_are_refused)
 {
     begin();
@@ -211,4 +239,4 @@ END_TEST
 
 SUITE_MAIN("pc", &timer_reaches_both_controllers, &hpet_replaces_the_timer,
            &level_interrupt_ends_by_broadcast, &serial_port, &cmos_knows_the_memory,
-           &reset_quiets_everything, &overlapping_serial_ports_are_refused)
+           &reset_quiets_everything, &noise_everywhere, &overlapping_serial_ports_are_refused)
