@@ -197,7 +197,7 @@ static u32 build_fadt(struct area *area, u32 facs, u32 dsdt)
     put_address(area, SPACE_IO, 8, RESET_PORT);
     put(area, RESET_VALUE, 1);
     put(area, 0, 3);
-    put(area, address_of(facs), 8);
+    put(area, 0, 8); /* the FACS has its 32-bit address: never both */
     put(area, address_of(dsdt), 8);
     fadt_extended_blocks(area);
     ASSERT(area->used - start == 244);
