@@ -8,8 +8,7 @@
 #include "cpu/cpu.h"
 #include "cpu/cpuid.h"
 #include "devices/char_backend.h"
-
-struct pc;
+#include "devices/pc.h"
 
 struct machine {
     struct clock clock;
@@ -20,11 +19,17 @@ struct machine {
     u64 rsdp; /* physical address of the ACPI root pointer, once machine_firmware() has run */
 };
 
+/* The host's ends of its ports. */
+struct machine_ends {
+    struct char_backend serial[PC_SERIAL_PORTS];
+    struct char_backend debug; /* port 0xe9 */
+};
+
 /*
- * Builds what root, a <machine> element, describes; what it leaves out has its preset. serial: the
- * host's end of the first serial port. NULL and err when the configuration can't be had.
+ * Builds what root, a <machine> element, describes; what it leaves out has its preset. ends NULL:
+ * nothing is connected. NULL and err when the configuration can't be had.
  */
-struct machine *machine_new(const struct prop_node *root, const struct char_backend *serial,
+struct machine *machine_new(const struct prop_node *root, const struct machine_ends *ends,
                             struct error *err);
 void machine_free(struct machine *m);
 

@@ -7,6 +7,7 @@
 #include "devices/device.h"
 #include "frontend/options.h"
 #include "frontend/session.h"
+#include "frontend/show.h"
 
 static int fail(const struct error *err)
 {
@@ -46,6 +47,18 @@ static int verb_device(int argc, char **argv)
     return STATUS_OK;
 }
 
+static int verb_cpu(int argc, char **argv)
+{
+    struct error err = {{0}};
+    return show_cpu(argc, argv, &err) ? STATUS_OK : fail(&err);
+}
+
+static int verb_config(int argc, char **argv)
+{
+    struct error err = {{0}};
+    return show_config(argc, argv, &err) ? STATUS_OK : fail(&err);
+}
+
 static int verb_help(int argc, char **argv)
 {
     (void)argc;
@@ -53,6 +66,10 @@ static int verb_help(int argc, char **argv)
     printf("Testudo %s: an x86-64 machine in software\n\n"
            "usage:\n"
            "  testudo run [MACHINE.xml] [options]   run a machine (testudo run --help)\n"
+           "  testudo config check FILE             whether a machine can be had\n"
+           "  testudo config help                   what a machine's XML may say\n"
+           "  testudo cpu list                      the processor models\n"
+           "  testudo cpu show NAME                 what one has, and what it lacks yet\n"
            "  testudo device list                   the devices and their properties\n"
            "  testudo --version\n\n"
            "Exit status: 0 the guest powered off; (v << 1) | 1 the guest wrote v to port 0xf4;\n"
@@ -73,8 +90,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } verbs[] = {
-    {"run", verb_run},       {"device", verb_device},       {"help", verb_help},
-    {"--help", verb_help},   {"-h", verb_help},             {"--version", verb_version},
+    {"run", verb_run},   {"config", verb_config}, {"cpu", verb_cpu}, {"device", verb_device},
+    {"help", verb_help}, {"--help", verb_help},   {"-h", verb_help}, {"--version", verb_version},
 };
 
 int main(int argc, char **argv)

@@ -39,7 +39,7 @@ static const struct option_row rows[] = {
     {"--memory", "SIZE", KIND_SET, 0, "memory.size", "RAM, with K, M or G"},
     {"--cpus", "N", KIND_SET, 0, "cpu.count", "processors"},
     {"--cpu", "NAME", KIND_SET, 0, "cpu.model", "processor model (testudo cpu list)"},
-    {"--serial", "WHERE", KIND_STRING, AT(serial), NULL, "first serial port: stdio, file:PATH or none"},
+    {"--serial", "WHERE", KIND_SET, 0, "serial.to", "first serial port: stdio (default), file:PATH or none"},
     {"--max-insns", "N", KIND_NUMBER, AT(max_insns), NULL, "stop after N instructions since power-on (status 4)"},
     {"--stats", "FILE", KIND_STRING, AT(stats), NULL, "write statistics as JSON at the end (- for standard output)"},
     {"--save", "FILE@INSNS", KIND_SAVE, 0, NULL, "save the machine when INSNS instructions have been executed, and go on"},
@@ -89,9 +89,7 @@ static bool parse_save(struct options *opt, const char *value, struct error *err
     const char *at = strrchr(value, '@');
     if (!at || at == value)
         return error_set(err, "--save %s: expected FILE@INSNS", value);
-    char *path = xstrdup(value);
-    path[at - value] = 0;
-    opt->save_path = path;
+    opt->save_path = xasprintf("%.*s", (int)(at - value), value);
     return parse_number(at + 1, "--save FILE@INSNS:", &opt->save_at, err);
 }
 
@@ -109,7 +107,7 @@ static bool parse_rtc(struct options *opt, const char *value, struct error *err)
     bool host;
     if (!parse_choice("--rtc", value, "host", "fixed", &host, err))
         return false;
-    return add_setting(opt, host ? "rtc.host-time=true" : "rtc.host-time=false", err);
+    return add_setting(opt, host ? "rtc.host=true" : "rtc.host=false", err);
 }
 
 static bool take(struct options *opt, const struct option_row *row, const char *value,
@@ -128,6 +126,7 @@ static bool take(struct options *opt, const struct option_row *row, const char *
     case KIND_SAVE:
         return parse_save(opt, value, err);
     case KIND_PACE:
+        opt->pace_given = true;
         return parse_choice("--pace", value, "host", "max", &opt->pace_host, err);
     case KIND_RTC:
         return parse_rtc(opt, value, err);
@@ -151,8 +150,7 @@ static const struct option_row *find_row(const char *name, size_t len)
 
 bool options_parse(struct options *opt, int argc, char **argv, struct error *err)
 {
-    *opt = (struct options){.serial = "stdio", .max_insns = UINT64_MAX};
-    bool pace_given = false;
+    *opt = (struct options){.max_insns = UINT64_MAX};
     for (int k = 0; k < argc; k++) {
         const char *word = argv[k];
         if (word[0] != '-') {
@@ -175,9 +173,6 @@ bool options_parse(struct options *opt, int argc, char **argv, struct error *err
             return error_set(err, "%s: takes no value", row->name);
         if (!take(opt, row, value, err))
             return false;
-        pace_given |= row->kind == KIND_PACE;
     }
-    if (!pace_given)
-        opt->pace_host = !strcmp(opt->serial, "stdio");
     return true;
 }

@@ -11,14 +11,13 @@
 struct options {
     const char *machine; /* XML file; NULL: the built-in PC */
     const char *kernel, *initrd, *append;
-    const char *serial;
-    const char *stats;             /* file for JSON statistics, "-" for standard output */
-    const char *save_path;         /* --save FILE@INSNS */
+    const char *stats;     /* file for JSON statistics, "-" for standard output */
+    const char *save_path; /* --save FILE@INSNS */
     const char *load_path;
     const char *log;
-    u64 save_at;                   /* instructions since power-on */
-    u64 max_insns;                 /* UINT64_MAX: no limit */
-    bool pace_host;                /* idle time passes as on the host */
+    u64 save_at;                /* instructions since power-on */
+    u64 max_insns;              /* UINT64_MAX: no limit */
+    bool pace_given, pace_host; /* --pace; host: idle time passes as on the host */
     bool help;
     const char *set[OPTIONS_SET_MAX]; /* PATH=VALUE, --memory and such included, in order */
     unsigned set_count;

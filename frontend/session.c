@@ -2,80 +2,92 @@
 #include "frontend/session.h"
 
 #include <stdio.h>
-#include <string.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "configs/config.h"
 #include "configs/machine.h"
+#include "configs/settings.h"
 #include "devices/pc.h"
-#include "devices/uart16550.h"
 #include "frontend/image.h"
 #include "frontend/stats.h"
 #include "frontend/terminal.h"
 
-/* How often input is looked for: every so many ticks (functional: instructions). */
+/*
+ * Input is looked for at every tick that is a multiple of this (functional: instructions), so a run
+ * that saves and one that loads look at the same ticks.
+ */
 #define POLL_TICKS 2000000
 #define NS_PER_S UINT64_C(1000000000)
 
+enum { END_SERIAL, END_DEBUG = PC_SERIAL_PORTS, ENDS };
+
 struct session {
     const struct options *opt;
-    struct terminal *term;
+    struct terminal *end[ENDS]; /* NULL: no such port */
     struct machine *m;
-    struct clock_event poll;
-    u64 host_start, tick_start; /* --pace host: when the run began */
-    bool quit;
+    struct clock_event poll; /* no part of the machine: it changes nothing and is never saved */
+    bool pace_host;
 };
 
-static u64 host_ns(void)
+static bool live(const struct session *s)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (u64)t.tv_sec * NS_PER_S + (u64)t.tv_nsec;
+    return terminal_live(s->end[END_SERIAL]);
 }
 
 static void look_for_input(struct session *s, u64 wait_ns)
 {
-    if (terminal_poll(s->term, wait_ns, &s->quit))
-        uart16550_poll(pc_serial(s->m->pc, 0));
-    if (s->quit)
+    bool quit = false;
+    if (terminal_poll(s->end[END_SERIAL], wait_ns, &quit))
+        pc_serial_poll(s->m->pc);
+    if ((quit || log_strict_hit) && s->m->group.stop == STOP_NONE)
         s->m->group.stop = STOP_USER;
+}
+
+/* The event is there as long as something outside may want the run to end or input may come. */
+static void set_poll(struct session *s)
+{
+    struct clock *clock = &s->m->clock;
+    if (live(s) || log_strict)
+        clock_event_set(clock, &s->poll, (clock->now / POLL_TICKS + 1) * POLL_TICKS);
 }
 
 static void poll_event(void *opaque)
 {
     struct session *s = opaque;
     look_for_input(s, 0);
-    clock_event_set(&s->m->clock, &s->poll, s->m->clock.now + POLL_TICKS);
+    set_poll(s);
+}
+
+/* Nothing but our own event is to come, and no input. */
+static bool idle_for_ever(const struct session *s)
+{
+    const struct clock *clock = &s->m->clock;
+    return !live(s) && clock->count == clock_event_queued(&s->poll) &&
+           s->m->group.insn_limit == CLOCK_NEVER;
 }
 
 /*
- * All CPUs are idle until tick `when`. With --pace host, guest time that would be skipped passes in
- * host time, cut into pieces in which input is looked for; the machine's clock is behind the host's
- * by what it took longer to execute, which is not made up for.
+ * All CPUs are idle until tick `when`. With --pace host and input that may come, the guest time that
+ * will be skipped passes in host time. The event that polls cuts it into short pieces, so guest
+ * time need not be stopped within a piece when input comes. What the machine took longer than the
+ * host to execute is not made up for.
  */
 static void idle(void *opaque, u64 when)
 {
     struct session *s = opaque;
-    struct clock *clock = &s->m->clock;
-    bool live = terminal_live(s->term);
-    if (!s->opt->pace_host || !live) {
-        look_for_input(s, 0);
-        if (when == CLOCK_NEVER && !live)
-            s->m->group.stop = STOP_IDLE;
-        return;
-    }
-    u64 wait = when == CLOCK_NEVER ? NS_PER_S : clock_to_units(clock, when - clock->now, NS_PER_S);
-    u64 begin = host_ns();
-    look_for_input(s, wait);
-    u64 passed = clock_from_units(clock, host_ns() - begin, clock->hz);
-    if (s->m->group.cpu[0]->pending && clock->now + passed < when)
-        clock->now += passed;
+    const struct clock *clock = &s->m->clock;
+    if (idle_for_ever(s))
+        s->m->group.stop = STOP_IDLE;
+    else if (s->pace_host && live(s) && when > clock->now)
+        look_for_input(s, when == CLOCK_NEVER ? NS_PER_S
+                                              : clock_to_units(clock, when - clock->now, NS_PER_S));
 }
 
 static int status_of(const struct session *s)
 {
     const struct cpu_group *g = &s->m->group;
+    if (log_strict_hit)
+        fprintf(stderr, "testudo: --strict: not modelled: %s\n", log_strict_hit);
     switch ((enum cpu_stop)g->stop) {
     case STOP_DEBUG_EXIT:
         return (int)(g->exit_value << 1 | 1) & 0xff;
@@ -123,29 +135,60 @@ static bool save_snapshot(struct session *s, struct error *err)
     return snap_close(snap, err);
 }
 
+static bool open_ends(struct session *s, const struct settings *set, struct machine_ends *ends,
+                      struct error *err)
+{
+    const char *spec[ENDS] = {[END_DEBUG] = set->debug_to};
+    struct char_backend *backend[ENDS] = {[END_DEBUG] = &ends->debug};
+    for (unsigned n = 0; n < PC_SERIAL_PORTS; n++) {
+        spec[n] = set->serial_to[n];
+        backend[n] = &ends->serial[n];
+    }
+    for (unsigned n = 0; n < ENDS; n++) {
+        if (!spec[n])
+            continue;
+        s->end[n] = terminal_open(spec[n], n == END_SERIAL, err);
+        if (!s->end[n])
+            return false;
+        *backend[n] = terminal_backend(s->end[n]);
+    }
+    return true;
+}
+
+static void close_ends(struct session *s)
+{
+    for (unsigned n = 0; n < ENDS; n++) {
+        terminal_close(s->end[n]);
+        s->end[n] = NULL;
+    }
+}
+
+static bool build(struct session *s, const struct prop_node *root, struct error *err)
+{
+    struct settings set;
+    struct machine_ends ends = {0};
+    if (!settings_read(root, &set, err) || !open_ends(s, &set, &ends, err))
+        return false;
+    s->pace_host = s->opt->pace_given ? s->opt->pace_host : live(s);
+    s->m = machine_new(root, &ends, err);
+    return s->m;
+}
+
 static bool prepare(struct session *s, struct error *err)
 {
+    if (s->opt->log && !log_enable(s->opt->log, err))
+        return error_prefix(err, "--log");
+    if (!s->opt->load_path && !s->opt->kernel)
+        return error_set(err, "nothing to run: --kernel FILE or --load FILE is needed");
     struct prop_node *root = config_load(s->opt->machine, err);
     bool ok = root;
     for (unsigned k = 0; ok && k < s->opt->set_count; k++)
         ok = prop_set_path(root, s->opt->set[k], err);
-    if (ok)
-        s->term = terminal_open(s->opt->serial, err);
-    ok = ok && s->term;
-    struct char_backend serial = {0};
-    if (ok) {
-        serial = terminal_backend(s->term);
-        s->m = machine_new(root, &serial, err);
-        ok = s->m;
-    }
+    ok = ok && build(s, root, err);
     prop_free(root);
     if (!ok)
         return false;
-    if (s->opt->load_path)
-        return load_snapshot(s, err);
-    if (!s->opt->kernel)
-        return error_set(err, "nothing to run: --kernel FILE or --load FILE is needed");
-    return start_kernel(s, err);
+    return s->opt->load_path ? load_snapshot(s, err) : start_kernel(s, err);
 }
 
 /* Runs to the next thing the session must do by itself. */
@@ -156,28 +199,44 @@ static void run_leg(struct session *s, u64 limit)
     cpu_group_run(&s->m->group);
 }
 
+static bool restart(struct session *s, struct error *err)
+{
+    if (!s->opt->kernel)
+        return error_set(err,
+                         "the guest reset the machine, and there is no --kernel to start anew");
+    machine_reset(s->m);
+    return start_kernel(s, err);
+}
+
+/* Runs until the run ends, across resets; stops at tick `until` with STOP_LIMIT. */
+static bool run_until(struct session *s, u64 until, struct error *err)
+{
+    do {
+        run_leg(s, until);
+    } while (s->m->group.stop == STOP_RESET && restart(s, err));
+    return s->m->group.stop != STOP_RESET;
+}
+
+/* The whole run, with the stop for --save in it. */
 static bool run(struct session *s, struct error *err)
 {
-    struct machine *m = s->m;
-    bool save = s->opt->save_path && s->opt->save_at >= m->clock.now;
-    for (;;) {
-        u64 limit = save ? MIN(s->opt->save_at, s->opt->max_insns) : s->opt->max_insns;
-        run_leg(s, limit);
-        if (m->group.stop == STOP_LIMIT && save && m->clock.now >= s->opt->save_at) {
-            clock_event_cancel(&m->clock, &s->poll);
-            if (!save_snapshot(s, err))
-                return false;
-            clock_event_set(&m->clock, &s->poll, m->clock.now);
-            save = false;
-            if (m->clock.now < s->opt->max_insns)
-                continue;
-        }
-        if (m->group.stop != STOP_RESET)
-            return true;
-        machine_reset(m);
-        if (s->opt->kernel && !start_kernel(s, err))
-            return false;
-    }
+    const struct options *opt = s->opt;
+    const struct clock *clock = &s->m->clock;
+    if (!opt->save_path)
+        return run_until(s, opt->max_insns, err);
+    if (opt->save_at < clock->now)
+        return error_set(err, "--save: the machine loaded is at instruction %llu already",
+                         (unsigned long long)clock->now);
+    if (!run_until(s, MIN(opt->save_at, opt->max_insns), err))
+        return false;
+    if (s->m->group.stop != STOP_LIMIT || clock->now < opt->save_at)
+        return error_set(err, "--save: the run ended at instruction %llu, before %llu",
+                         (unsigned long long)clock->now, (unsigned long long)opt->save_at);
+    clock_event_cancel(&s->m->clock, &s->poll);
+    if (!save_snapshot(s, err))
+        return false;
+    set_poll(s);
+    return run_until(s, opt->max_insns, err);
 }
 
 int session_run(const struct options *opt, struct error *err)
@@ -185,22 +244,21 @@ int session_run(const struct options *opt, struct error *err)
     struct session s = {.opt = opt};
     int status = STATUS_USAGE;
     if (prepare(&s, err)) {
-        struct stats_host host = stats_now();
+        struct stats_host begin = stats_now();
+        begin.ticks = s.m->clock.now;
         s.m->group.idle = idle;
         s.m->group.idle_opaque = &s;
         clock_event_init(&s.poll, "poll", poll_event, &s);
-        if (terminal_live(s.term))
-            clock_event_set(&s.m->clock, &s.poll, s.m->clock.now);
-        if (run(&s, err)) {
-            terminal_close(s.term);
-            s.term = NULL;
+        set_poll(&s);
+        bool ok = run(&s, err);
+        close_ends(&s);
+        if (ok)
             status = status_of(&s);
-            if (opt->stats && !stats_write(opt->stats, s.m, &host, err))
-                status = STATUS_USAGE;
-        }
+        if (opt->stats && !stats_write(opt->stats, s.m, &begin, err))
+            status = STATUS_USAGE;
         clock_event_cancel(&s.m->clock, &s.poll);
     }
     machine_free(s.m);
-    terminal_close(s.term);
+    close_ends(&s);
     return status;
 }

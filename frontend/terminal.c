@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
@@ -42,44 +43,64 @@ static void die(int sig)
     raise(sig);
 }
 
+/* What ends the program and nobody else has taken (a sanitizer may have). */
+static void catch_signals(void)
+{
+    static const int signals[] = {SIGHUP,  SIGINT, SIGQUIT, SIGTERM, SIGABRT,
+                                  SIGSEGV, SIGBUS, SIGFPE,  SIGILL};
+    for (size_t k = 0; k < ARRAY_SIZE(signals); k++) {
+        struct sigaction old;
+        if (!sigaction(signals[k], NULL, &old) && !(old.sa_flags & SA_SIGINFO) &&
+            old.sa_handler == SIG_DFL)
+            signal(signals[k], die);
+    }
+}
+
 static void set_raw(struct terminal *term)
 {
+    static bool prepared;
     if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &saved_mode))
         return;
+    if (!prepared) {
+        atexit(restore_mode);
+        catch_signals();
+        prepared = true;
+    }
     struct termios raw = saved_mode;
     cfmakeraw(&raw);
     raw.c_oflag |= OPOST; /* our own messages end in plain newlines */
-    if (tcsetattr(STDIN_FILENO, TCSANOW, &raw))
-        return;
     mode_saved = 1;
-    term->raw = true;
-    atexit(restore_mode);
-    signal(SIGTERM, die);
-    signal(SIGHUP, die);
-    signal(SIGABRT, die);
+    if (tcsetattr(STDIN_FILENO, TCSANOW, &raw))
+        mode_saved = 0;
+    term->raw = mode_saved;
 }
 
-struct terminal *terminal_open(const char *spec, struct error *err)
+static bool open_ends(struct terminal *term, const char *spec, bool input, struct error *err)
+{
+    if (!strcmp(spec, "none"))
+        return true;
+    if (!strcmp(spec, "stdio")) {
+        term->out = STDOUT_FILENO;
+        if (input) {
+            term->in = STDIN_FILENO;
+            set_raw(term);
+        }
+        return true;
+    }
+    if (strncmp(spec, "file:", 5))
+        return error_set(err, "%s: expected stdio, file:PATH or none", spec);
+    term->out = open(spec + 5, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return term->out >= 0 || error_set(err, "%s: %s", spec + 5, strerror(errno));
+}
+
+struct terminal *terminal_open(const char *spec, bool input, struct error *err)
 {
     struct terminal *term = xalloc(sizeof(*term));
     term->in = term->out = -1;
-    if (!strcmp(spec, "stdio")) {
-        term->in = STDIN_FILENO;
-        term->out = STDOUT_FILENO;
-        set_raw(term);
-    } else if (!strncmp(spec, "file:", 5)) {
-        term->out = open(spec + 5, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-        if (term->out < 0) {
-            error_set(err, "--serial %s: %s", spec, strerror(errno));
-            free(term);
-            return NULL;
-        }
-    } else if (strcmp(spec, "none")) {
-        error_set(err, "--serial %s: expected stdio, file:PATH or none", spec);
-        free(term);
-        return NULL;
-    }
-    return term;
+    if (open_ends(term, spec, input, err))
+        return term;
+    free(term);
+    return NULL;
 }
 
 void terminal_close(struct terminal *term)
@@ -93,6 +114,15 @@ void terminal_close(struct terminal *term)
     free(term);
 }
 
+/* The machine runs on: its state does not depend on who reads. */
+static void lose_output(struct terminal *term, const char *why)
+{
+    fprintf(stderr, "testudo: output of a port is lost from here on: %s\n", why);
+    if (term->out > STDERR_FILENO)
+        close(term->out);
+    term->out = -1;
+}
+
 static void put_bytes(void *opaque, const u8 *bytes, size_t count)
 {
     struct terminal *term = opaque;
@@ -102,7 +132,7 @@ static void put_bytes(void *opaque, const u8 *bytes, size_t count)
             struct pollfd p = {.fd = term->out, .events = POLLOUT};
             poll(&p, 1, -1);
         } else if (n < 0 && errno != EINTR) {
-            term->out = -1; /* nobody reads any more: the machine runs on */
+            lose_output(term, strerror(errno));
         } else if (n > 0) {
             bytes += n;
             count -= (size_t)n;
@@ -130,6 +160,13 @@ bool terminal_live(const struct terminal *term)
     return term->in >= 0;
 }
 
+/* What the device has no room for is lost, as on a serial line. */
+static void keep(struct terminal *term, u8 byte)
+{
+    if (term->first + term->count < INPUT_MAX)
+        term->input[term->first + term->count++] = byte;
+}
+
 /* Takes out the escape sequences; only a real terminal has them. */
 static void take_input(struct terminal *term, const u8 *bytes, size_t count, bool *quit)
 {
@@ -139,33 +176,38 @@ static void take_input(struct terminal *term, const u8 *bytes, size_t count, boo
             term->escape = true;
             continue;
         }
-        if (term->escape) {
-            term->escape = false;
-            if (c == 'x' || c == 'X')
-                *quit = true;
-            if (c != CTRL_A)
-                continue;
-        }
-        if (term->first + term->count < INPUT_MAX)
-            term->input[term->first + term->count++] = c;
+        if (term->escape && (c == 'x' || c == 'X'))
+            *quit = true;
+        if (!term->escape || c == CTRL_A)
+            keep(term, c);
+        term->escape = false;
     }
 }
 
+static bool wait_readable(int fd, u64 wait_ns)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    struct timespec wait = {(time_t)(wait_ns / 1000000000), (long)(wait_ns % 1000000000)};
+    return ppoll(&p, 1, &wait, NULL) > 0;
+}
+
+/*
+ * A file or a pipe is read when all that was read before is taken, so nothing of it is lost. A
+ * terminal is read always, or nobody would see Ctrl-A X when the guest does not listen.
+ */
 bool terminal_poll(struct terminal *term, u64 wait_ns, bool *quit)
 {
-    if (term->in < 0 || term->count)
+    if (term->in < 0 || (term->count && !term->raw))
         return term->count;
-    struct pollfd p = {.fd = term->in, .events = POLLIN};
-    struct timespec wait = {(time_t)(wait_ns / 1000000000), (long)(wait_ns % 1000000000)};
-    if (ppoll(&p, 1, &wait, NULL) <= 0)
-        return false;
+    if (!wait_readable(term->in, term->count ? 0 : wait_ns))
+        return term->count;
     u8 bytes[256];
     ssize_t n = read(term->in, bytes, sizeof(bytes));
     if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
         term->in = -1;
-    if (n > 0) {
-        term->first = 0;
+    memmove(term->input, term->input + term->first, term->count);
+    term->first = 0;
+    if (n > 0)
         take_input(term, bytes, (size_t)n, quit);
-    }
     return term->count;
 }

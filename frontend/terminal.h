@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host's ends of serial ports: the terminal (--serial stdio), a file, or nothing.
+ * The host's ends of ports: the terminal (--serial stdio), a file, or nothing.
  *
  * A terminal is put into raw mode while the machine runs, so that Ctrl-C reaches the guest; Ctrl-A X
  * ends the run, Ctrl-A Ctrl-A sends one Ctrl-A. It is restored at exit, however that comes about.
@@ -14,8 +14,11 @@
 
 struct terminal;
 
-/* spec: "stdio", "file:PATH" or "none". */
-struct terminal *terminal_open(const char *spec, struct error *err);
+/*
+ * spec: "stdio", "file:PATH" or "none". input: take standard input for it, and set the mode of the
+ * terminal that it may be; one terminal of a program at most.
+ */
+struct terminal *terminal_open(const char *spec, bool input, struct error *err);
 void terminal_close(struct terminal *term);
 struct char_backend terminal_backend(struct terminal *term);
 

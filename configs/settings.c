@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+#include "configs/settings.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "configs/xml.h"
+
+#define CPUS_MAX 64
+#define PROPS_MAX 16
+
+static const struct prop_desc memory_props[] = {
+    {.name = "size",
+     .type = PROP_SIZE,
+     .preset = "512M",
+     .min = MIB,
+     .max = 512 * GIB,
+     .help = "bytes of RAM"},
+};
+static const struct prop_desc cpu_props[] = {
+    {.name = "model",
+     .type = PROP_STRING,
+     .preset = "default",
+     .min = 1,
+     .help = "processor model: of \"testudo cpu list\", or FILE.xml"},
+    {.name = "count",
+     .type = PROP_UINT,
+     .preset = "1",
+     .min = 1,
+     .max = CPUS_MAX,
+     .help = "number of processors"},
+    {.name = "features", .type = PROP_STRING, .preset = "", .help = "changes: +name,-name"},
+};
+#define TO_HELP "stdio, file:PATH or none"
+static const struct prop_desc serial_props[] = {
+    {.name = "to", .type = PROP_STRING, .preset = "stdio", .help = TO_HELP},
+};
+static const struct prop_desc debug_props[] = {
+    {.name = "to", .type = PROP_STRING, .preset = "none", .help = TO_HELP},
+};
+
+enum element { MEMORY, CPU, RTC, SERIAL, DEBUG, ELEMENTS };
+
+/* An element's attributes are its own and those of the device that it stands for. */
+static const struct element_row {
+    const char *name, *help;
+    unsigned max; /* how many there may be */
+    const struct prop_desc *props;
+    size_t count;
+    const struct device_class *class;
+} rows[ELEMENTS] = {
+    [MEMORY] = {"memory", "RAM", 1, memory_props, ARRAY_SIZE(memory_props), NULL},
+    [CPU] = {"cpu", "processors", 1, cpu_props, ARRAY_SIZE(cpu_props), NULL},
+    [RTC] = {"rtc", "real-time clock", 1, NULL, 0, &mc146818_class},
+    [SERIAL] = {"serial", "serial port, up to two", PC_SERIAL_PORTS, serial_props,
+                ARRAY_SIZE(serial_props), &uart16550_class},
+    [DEBUG] = {"debug-port", "console at port 0xe9", 1, debug_props, ARRAY_SIZE(debug_props),
+               &debug_port_class},
+};
+
+/* ---- Descriptors ---- */
+
+/* Where the second of an element differs from the first. */
+static const struct {
+    enum element element;
+    const char *prop, *preset;
+} second_presets[] = {
+    {SERIAL, "to", "none"},
+    {SERIAL, "base", "0x2f8"},
+    {SERIAL, "irq", "3"},
+};
+
+static void set_second(enum element e, struct prop_desc *desc)
+{
+    for (size_t k = 0; k < ARRAY_SIZE(second_presets); k++)
+        if (second_presets[k].element == e && !strcmp(second_presets[k].prop, desc->name))
+            desc->preset = second_presets[k].preset;
+}
+
+/* All descriptors of element e: its own, then its device's. Returns how many. */
+static size_t describe(enum element e, unsigned index, struct prop_desc descs[PROPS_MAX])
+{
+    const struct element_row *row = &rows[e];
+    size_t of_class = row->class ? row->class->prop_count : 0;
+    ASSERT(row->count + of_class <= PROPS_MAX);
+    if (row->count)
+        memcpy(descs, row->props, row->count * sizeof(*descs));
+    if (of_class)
+        memcpy(descs + row->count, row->class->props, of_class * sizeof(*descs));
+    for (size_t k = 0; index && k < row->count + of_class; k++)
+        set_second(e, &descs[k]);
+    return row->count + of_class;
+}
+
+/* ---- Structure ---- */
+
+static bool unknown_element(const struct prop_node *node, struct error *err)
+{
+    char known[256] = "";
+    for (size_t e = 0; e < ELEMENTS; e++) {
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof(known) - used, "%s<%s>", e ? ", " : "", rows[e].name);
+    }
+    return prop_error(node, err, "no such element in <machine>: expected %s", known);
+}
+
+static bool check_element(const struct prop_node *node, const unsigned *seen, enum element e,
+                          struct error *err)
+{
+    struct prop_desc descs[PROPS_MAX];
+    if (prop_attr(node, XML_TEXT))
+        return prop_error(node, err, "no text is expected here");
+    if (node->child_count)
+        return prop_error(node->child[0], err, "no element is expected in <%s>", node->name);
+    if (seen[e] >= rows[e].max)
+        return prop_error(node, err, "expected at most %u", rows[e].max);
+    return prop_check(node, descs, describe(e, seen[e], descs), err);
+}
+
+static bool check(const struct prop_node *root, struct error *err)
+{
+    unsigned seen[ELEMENTS] = {0};
+    if (strcmp(root->name, "machine"))
+        return prop_error(root, err, "expected <machine>");
+    if (prop_attr(root, XML_TEXT))
+        return prop_error(root, err, "no text is expected here");
+    if (!prop_check(root, NULL, 0, err))
+        return false;
+    for (u32 k = 0; k < root->child_count; k++) {
+        const struct prop_node *node = root->child[k];
+        size_t e = 0;
+        while (e < ELEMENTS && strcmp(rows[e].name, node->name))
+            e++;
+        if (e == ELEMENTS)
+            return unknown_element(node, err);
+        if (!check_element(node, seen, (enum element)e, err))
+            return false;
+        seen[e]++;
+    }
+    return true;
+}
+
+/* ---- Values ---- */
+
+/* One element being read; node NULL: it isn't there, presets are taken. */
+struct reading {
+    const struct prop_node *node;
+    struct prop_desc descs[PROPS_MAX];
+    const struct element_row *row;
+};
+
+static void reading_begin(struct reading *r, const struct prop_node *root, enum element e,
+                          unsigned index)
+{
+    r->node = NULL;
+    r->row = &rows[e];
+    for (unsigned k = 0; k <= index; k++)
+        r->node = k && !r->node ? NULL : prop_child(root, rows[e].name, r->node);
+    describe(e, index, r->descs);
+}
+
+/* Property n of an element that check() has accepted. */
+static struct prop_value value(const struct reading *r, size_t n)
+{
+    struct prop_value v = {0};
+    struct prop_node none = {.name = (char *)(uintptr_t)r->row->name};
+    bool ok = prop_get(r->node ? r->node : &none, &r->descs[n], &v, NULL);
+    ASSERT(ok);
+    return v;
+}
+
+static void read_device(const struct reading *r, void *config)
+{
+    const struct device_class *class = r->row->class;
+    for (size_t n = 0; n < class->prop_count; n++)
+        *(u64 *)(void *)((char *)config + class->prop_offsets[n]) =
+            value(r, r->row->count + n).number;
+}
+
+static bool check_to(const struct prop_node *root, const struct reading *r, const char *to,
+                     struct error *err)
+{
+    if (!strcmp(to, "stdio") || !strcmp(to, "none") || (!strncmp(to, "file:", 5) && to[5]))
+        return true;
+    struct error cause = {{0}};
+    error_set(&cause, "to=\"%s\": expected " TO_HELP, to);
+    return r->node ? prop_error(r->node, err, "%s", cause.text)
+                   : settings_error(root, NULL, &cause, err);
+}
+
+static bool read_ports(const struct prop_node *root, struct settings *set, struct error *err)
+{
+    struct reading r;
+    for (unsigned n = 0; n < PC_SERIAL_PORTS; n++) {
+        reading_begin(&r, root, SERIAL, n);
+        if (n && !r.node)
+            break;
+        read_device(&r, &set->pc.serial[n]);
+        set->serial_to[n] = value(&r, 0).string;
+        if (!check_to(root, &r, set->serial_to[n], err))
+            return false;
+    }
+    if (set->serial_to[1] && !strcmp(set->serial_to[0], "stdio") &&
+        !strcmp(set->serial_to[1], "stdio"))
+        return prop_error(r.node, err, "to=\"stdio\": the first serial port is there already");
+    reading_begin(&r, root, DEBUG, 0);
+    set->debug_to = value(&r, 0).string;
+    return check_to(root, &r, set->debug_to, err);
+}
+
+bool settings_read(const struct prop_node *root, struct settings *set, struct error *err)
+{
+    struct reading r;
+    *set = (struct settings){0};
+    if (!check(root, err))
+        return false;
+    reading_begin(&r, root, MEMORY, 0);
+    set->memory = value(&r, 0).number;
+    reading_begin(&r, root, CPU, 0);
+    set->model = value(&r, 0).string;
+    set->cpus = value(&r, 1).number;
+    set->features = value(&r, 2).string;
+    reading_begin(&r, root, RTC, 0);
+    read_device(&r, &set->pc.rtc);
+    return read_ports(root, set, err);
+}
+
+bool settings_error(const struct prop_node *root, const char *element, const struct error *cause,
+                    struct error *err)
+{
+    const struct prop_node *node = element ? prop_child(root, element, NULL) : NULL;
+    return prop_error(node ? node : root, err, "%s", cause->text);
+}
+
+/* ---- Help ---- */
+
+static void list_prop(const struct prop_desc *desc, void (*line)(void *opaque, const char *text),
+                      void *opaque)
+{
+    static const char *const types[] = {
+        [PROP_BOOL] = "true or false",  [PROP_UINT] = "number", [PROP_SIZE] = "size",
+        [PROP_FREQUENCY] = "frequency", [PROP_STRING] = "text", [PROP_ENUM] = "choice"};
+    char text[256];
+    snprintf(text, sizeof(text), "    %-10s %s (%s; preset \"%s\")", desc->name, desc->help,
+             types[desc->type], desc->preset ? desc->preset : "");
+    line(opaque, text);
+}
+
+void settings_list(void (*line)(void *opaque, const char *text), void *opaque)
+{
+    char text[256];
+    for (size_t e = 0; e < ELEMENTS; e++) {
+        struct prop_desc descs[PROPS_MAX];
+        size_t count = describe((enum element)e, 0, descs);
+        snprintf(text, sizeof(text), "<%s>  %s", rows[e].name, rows[e].help);
+        line(opaque, text);
+        for (size_t n = 0; n < count; n++)
+            list_prop(&descs[n], line, opaque);
+    }
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a machine's configuration may say: one table of elements, over the properties that layers
+ * and devices declare. configs/machine.xsd says the same for other tools; a test compares them.
+ */
+#ifndef CONFIGS_SETTINGS_H
+#define CONFIGS_SETTINGS_H
+
+#include "base/error.h"
+#include "base/prop.h"
+#include "devices/pc.h"
+
+/* Strings belong to the tree that was read. */
+struct settings {
+    u64 memory; /* bytes */
+    u64 cpus;
+    const char *model, *features;
+    struct pc_config pc; /* without backends */
+    /* Where a port leads: "stdio", "file:PATH", "none"; NULL: there is no such port. */
+    const char *serial_to[PC_SERIAL_PORTS];
+    const char *debug_to;
+};
+
+/* All of root, a <machine> element: anything unknown or out of range is an error. */
+bool settings_read(const struct prop_node *root, struct settings *set, struct error *err);
+
+/* An error that concerns the first element of that name, or the whole machine. Returns false. */
+bool settings_error(const struct prop_node *root, const char *element, const struct error *cause,
+                    struct error *err);
+
+/* Prints all elements, their attributes, presets and ranges. */
+void settings_list(void (*line)(void *opaque, const char *text), void *opaque);
+
+#endif
