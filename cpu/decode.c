@@ -6,187 +6,10 @@
  */
 #include "cpu/decode.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
-#include "base/error.h"
 #include "cpu/cpu.h"
-
-/* ---- The table, arranged for look-up ---- */
-
-/* What can be told of a row once and for all. */
-struct plan {
-    const struct op_row *row;
-    u64 modrm_ok[4]; /* bit per ModRM byte that selects the row */
-    u8 letter[3], size[3];
-    u8 width_size; /* enum op_size that gives the width; SIZE_n: none, by operand size */
-    bool loose;    /* a family without handlers of this width means those of W8 */
-    u8 unit;       /* enum fpu_unit that must be usable */
-    u8 branch;
-    bool any_mod;  /* MOV to and from CR and DR: always registers */
-    bool implicit; /* reaches memory, or may fault, without a memory operand */
-};
-
-struct slot {
-    u16 first; /* in plans[] */
-    u8 count;
-    bool modrm;
-};
-
-static struct plan *plans;
-static struct slot slots[MAP_COUNT][256];
-
-static bool is_vector_letter(u8 letter)
-{
-    return letter == LET_V || letter == LET_W || letter == LET_U;
-}
-static bool is_mmx_letter(u8 letter)
-{
-    return letter == LET_P || letter == LET_Q || letter == LET_N;
-}
-
-/* Immediates, ports and branch distances say nothing about the width of the operation. */
-static bool gives_width(const struct plan *p, unsigned k)
-{
-    u8 letter = p->letter[k], size = p->size[k];
-    return letter != LET_I && letter != LET_J && size != SIZE_n && size != SIZE_s &&
-           size != SIZE_t && size != SIZE_o && size != SIZE_x;
-}
-
-static void plan_width(struct plan *p)
-{
-    p->width_size = SIZE_n;
-    p->loose = true;
-    for (unsigned k = 0; k < 3 && p->width_size == SIZE_n; k++)
-        if (gives_width(p, k))
-            p->width_size = p->size[k];
-    bool vector = false;
-    for (unsigned k = 0; k < 3; k++)
-        vector |= p->size[k] == SIZE_x;
-    p->loose = p->width_size == SIZE_n || vector;
-    if (p->width_size == SIZE_n && vector)
-        p->width_size = SIZE_b;
-}
-
-static enum fpu_unit plan_unit(const struct plan *p)
-{
-    const struct op_row *row = p->row;
-    bool vector = false, mmx = row->feature == FEAT_MMX;
-    for (unsigned k = 0; k < 3; k++) {
-        vector |= is_vector_letter(p->letter[k]);
-        mmx |= is_mmx_letter(p->letter[k]);
-    }
-    if (vector || (row->cls == CLASS_VEC && !mmx))
-        return UNIT_SSE;
-    if (mmx)
-        return UNIT_MMX;
-    /* FWAIT looks at CR0.MP and TS by itself. */
-    bool fwait = row->map == MAP_1B && row->opcode == 0x9b;
-    return row->cls == CLASS_FPU && !fwait ? UNIT_X87 : UNIT_NONE;
-}
-
-static enum decode_branch plan_branch(const struct op_row *row)
-{
-    if (op_has_letter(row, LET_J)) {
-        if (row->cls == CLASS_CALL)
-            return BR_CALL;
-        if ((row->map == MAP_1B && row->opcode >> 4 == 7) ||
-            (row->map == MAP_0F && row->opcode >> 4 == 8))
-            return BR_JCC;
-        if (row->map == MAP_1B && row->opcode >= 0xe0 && row->opcode <= 0xe3)
-            return BR_LOOP;
-        return strcmp(row->name, "CALL") == 0 ? BR_CALL : BR_JMP;
-    }
-    switch (row->cls) {
-    case CLASS_BRANCH:
-        return BR_JMP_IND;
-    case CLASS_CALL:
-        return BR_CALL_IND;
-    case CLASS_RET:
-        return BR_RET;
-    default:
-        return BR_NONE;
-    }
-}
-
-/* What a record without a memory operand may still do; when in doubt, fault. */
-static bool plan_implicit(const struct plan *p)
-{
-    const struct op_row *row = p->row;
-    bool operand = false;
-    for (unsigned k = 0; k < 3; k++)
-        operand |= p->letter[k] == LET_E || p->letter[k] == LET_Z || p->letter[k] == LET_R;
-    switch (row->cls) {
-    case CLASS_ALU:
-    case CLASS_LEA:
-    case CLASS_MUL:
-    case CLASS_SHIFT:
-    case CLASS_NOP:
-        return (row->flags & (ROW_D64 | ROW_CPL0)) != 0;
-    case CLASS_LOAD:
-    case CLASS_STORE:
-        return (row->flags & (ROW_D64 | ROW_CPL0)) != 0 || !operand;
-    case CLASS_BRANCH:
-        return p->branch != BR_JCC && p->branch != BR_LOOP && p->branch != BR_JMP;
-    default:
-        return true;
-    }
-}
-
-static void plan_make(struct plan *p, const struct op_row *row)
-{
-    p->row = row;
-    for (unsigned k = 0; k < 3; k++) {
-        p->letter[k] = op_operands[row->op[k]].letter;
-        p->size[k] = op_operands[row->op[k]].size;
-    }
-    plan_width(p);
-    p->unit = (u8)plan_unit(p);
-    p->branch = (u8)plan_branch(row);
-    for (unsigned modrm = 0; modrm < 256; modrm++)
-        if (op_match_modrm(row, (u8)modrm))
-            p->modrm_ok[modrm / 64] |= BIT(modrm % 64);
-    p->any_mod = op_has_letter(row, LET_C) || op_has_letter(row, LET_D);
-    p->implicit = plan_implicit(p);
-}
-
-static int plan_compare(const void *a, const void *b)
-{
-    unsigned ra = op_rank(((const struct plan *)a)->row);
-    unsigned rb = op_rank(((const struct plan *)b)->row);
-    return ra < rb ? 1 : ra > rb ? -1 : 0;
-}
-
-static void slot_make(enum op_map map, unsigned opcode, unsigned *used)
-{
-    struct slot *slot = &slots[map][opcode];
-    slot->first = (u16)*used;
-    for (unsigned k = 0; k < op_row_count; k++) {
-        const struct op_row *row = &op_rows[k];
-        if (row->map != map || opcode < row->opcode || opcode >= row->opcode + op_opcodes(row))
-            continue;
-        plan_make(&plans[(*used)++], row);
-        ASSERT(slot->count < 255);
-        ASSERT(slot->count == 0 || slot->modrm == op_has_modrm(row));
-        slot->modrm = op_has_modrm(row);
-        slot->count++;
-    }
-    qsort(&plans[slot->first], slot->count, sizeof(plans[0]), plan_compare);
-}
-
-/* Once for the whole program: the table is constant. */
-static COLD void tables_make(void)
-{
-    unsigned used = 0, total = 0;
-    for (unsigned k = 0; k < op_row_count; k++)
-        total += op_opcodes(&op_rows[k]);
-    plans = xalloc_array(total + 1, sizeof(plans[0]));
-    for (unsigned map = 0; map < MAP_COUNT; map++)
-        for (unsigned opcode = 0; opcode < 256; opcode++)
-            slot_make(map, opcode, &used);
-    ASSERT(used == total);
-}
+#include "cpu/decode_plan.h"
 
 /* ---- Reading the bytes ---- */
 
@@ -341,12 +164,12 @@ static bool match(const struct reader *r, const struct plan *p)
 
 static const struct plan *find_row(struct reader *r)
 {
-    const struct slot *slot = &slots[r->map][r->opcode];
+    const struct slot *slot = &decode_slots[r->map][r->opcode];
     if (slot->count == 0)
         return NULL;
     if (slot->modrm)
         r->modrm = (u8)take(r, 1);
-    const struct plan *p = &plans[slot->first];
+    const struct plan *p = &decode_plans[slot->first];
     for (unsigned k = 0; k < slot->count; k++, p++)
         if (match(r, p))
             return p;
@@ -600,7 +423,7 @@ static void operand(struct reader *r, const struct plan *p, unsigned k, struct i
 
 static void operands(struct reader *r, const struct plan *p, struct insn *in)
 {
-    bool modrm = slots[r->map][r->opcode].modrm, rip_relative = false;
+    bool modrm = decode_slots[r->map][r->opcode].modrm, rip_relative = false;
     bool rm_used = modrm || op_opcodes(p->row) > 1;
     u8 seg = SEG_DS;
     if (modrm && MOD(r) != 3 && !p->any_mod) {
@@ -773,8 +596,8 @@ static void finish(const struct reader *r, const struct plan *p, struct decoded 
 enum decode_status decode_insn(const u8 *bytes, unsigned avail, u32 mode, u64 rip,
                                const struct cpu_model *model, struct decoded *out)
 {
-    if (unlikely(!plans))
-        tables_make();
+    if (unlikely(!decode_plans))
+        decode_plans_make();
     struct reader r = {.bytes = bytes,
                        .limit = MIN(avail, INSN_MAX_LEN),
                        .mode = mode,
