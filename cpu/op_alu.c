@@ -142,14 +142,23 @@ XADD_WIDTH(32)
 XADD_WIDTH(64)
 const struct op_family fam_xadd = {{FAMILY4(op_xadd)}};
 
-/* CMPXCHG writes its destination in any case; the accumulator only when they differ. */
+/*
+ * CMPXCHG writes a destination in memory in any case, but a register (its upper half too) and the
+ * accumulator only as the comparison says.
+ */
 #define DO_CMPXCHG(bits)                                                                           \
     u##bits acc_ = (u##bits)cpu->gpr[RAX], diff_ = (u##bits)(acc_ - val);                          \
     res = diff_ ? val : REG##bits(cpu, i->reg);                                                    \
     SET_CC(SUB, bits, diff_, val);                                                                 \
     if (diff_)                                                                                     \
-        SET_REG##bits(cpu, RAX * 8, val);
-#define CMPXCHG_WIDTH(bits) E_RMW_LIVE(op_cmpxchg##bits, bits, , DO_CMPXCHG(bits))
+    SET_REG##bits(cpu, RAX * 8, val)
+#define CMPXCHG_WIDTH(bits)                                                                        \
+    E_RMW_GEN(op_cmpxchg##bits##_gen, bits, , DO_CMPXCHG(bits))                                    \
+    E_READ_REG(op_cmpxchg##bits, bits, 1, , u##bits res; DO_CMPXCHG(bits);                         \
+               if (!diff_) SET_REG##bits(cpu, i->rm, res))                                         \
+    E_RMW_MEM(op_cmpxchg##bits##_bd, op_cmpxchg##bits##_gen, bits, 1, EA_BD, , DO_CMPXCHG(bits))   \
+    E_RMW_MEM(op_cmpxchg##bits##_bi, op_cmpxchg##bits##_gen, bits, 1, EA_BI, , DO_CMPXCHG(bits))   \
+    E_RMW_MEM(op_cmpxchg##bits##_seg, op_cmpxchg##bits##_gen, bits, 1, EA_SEG, , DO_CMPXCHG(bits))
 CMPXCHG_WIDTH(8)
 CMPXCHG_WIDTH(16)
 CMPXCHG_WIDTH(32)

@@ -171,11 +171,13 @@ static ALWAYS_INLINE unsigned population(u64 v)
     v = (v + (v >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
     return (unsigned)(v * UINT64_C(0x0101010101010101) >> 56);
 }
-/* All status flags 0 but for ZF: a logical result of 1 or 0 has just those. */
+/* All status flags but ZF are cleared, PF too. */
 #define DO_POPCNT(bits)                                                                            \
     SET_REG##bits(cpu, i->reg, population(val));                                                   \
-    if (fl)                                                                                        \
-    SET_CC_DST(LOGIC, 64, val != 0)
+    if (fl) {                                                                                      \
+        cpu->cc_op = CC_EFLAGS;                                                                    \
+        cpu->cc_src = val ? 0 : FLAG_ZF;                                                           \
+    }
 
 #define SCAN_WIDTH(op, DO, bits)                                                                   \
     E_READ_LIVE(op_##op##bits, bits, , DO(bits))                                                   \

@@ -18,7 +18,7 @@ CONDITIONS(SETCC)
  */
 #define CMOV_WIDTH(cc, bits)                                                                       \
     E_READ_LIVE(op_cmov##cc##bits, bits, CONDITION(cc), u##bits old = REG##bits(cpu, i->reg);      \
-                SET_REG##bits(cpu, i->reg, old ^ ((old ^ val) & (u##bits)(0 - cond))))
+                SET_REG##bits(cpu, i->reg, old ^ ((old ^ val) & (u##bits)(0 - (u64)cond))))
 #define CMOV(cc, n)                                                                                \
     CMOV_WIDTH(cc, 16)                                                                             \
     CMOV_WIDTH(cc, 32)                                                                             \
