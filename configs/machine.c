@@ -2,6 +2,7 @@
 #include "configs/machine.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "configs/config.h"
@@ -38,10 +39,12 @@ static bool build(struct machine *m, const struct prop_node *root, const struct 
     struct error cause = {{0}};
     if (!settings_read(root, &set, err))
         return false;
-    if (!config_cpu_model(&m->model, set.model, set.features, &cause))
-        return settings_error(root, "cpu", &cause, err);
+    if (!config_cpu_model(&m->model, set.model, NULL, &cause))
+        return settings_error(root, "cpu.model", &cause, err);
+    if (set.features[0] && !config_cpu_model(&m->model, set.model, set.features, &cause))
+        return settings_error(root, "cpu.features", &cause, err);
     if (!bus_init(&m->bus, set.memory, &cause))
-        return settings_error(root, "memory", &cause, err);
+        return settings_error(root, "memory.size", &cause, err);
     m->group.bus = &m->bus;
     m->group.clock = &m->clock;
     m->group.insn_limit = CLOCK_NEVER;
@@ -102,11 +105,29 @@ void machine_drop_caches(struct machine *m)
         tlb_flush_all(&m->group.cpu[n]->tlb_store);
 }
 
+/* The processor's name for the message, then all of the model that a guest may have seen. */
+static void snap_model(const struct cpu_model *model, struct snap *s)
+{
+    char name[sizeof(model->name)];
+    memcpy(name, model->name, sizeof(name));
+    SNAP(s, name);
+    name[sizeof(name) - 1] = 0;
+    if (strcmp(name, model->name))
+        snap_fail(s, "processor: saved %s, here %s", name, model->name);
+    for (size_t n = 0; n < ARRAY_SIZE(model->features); n++)
+        snap_expect(s, "processor's features", model->features[n]);
+    snap_expect(s, "processor's signature", cpuid_signature(model));
+    snap_expect(s, "processor's address width", model->phys_bits);
+    snap_expect(s, "processor's clock", model->crystal_hz);
+    snap_expect(s, "IA32_ARCH_CAPABILITIES", model->arch_capabilities);
+}
+
 void machine_snap(struct machine *m, struct snap *s)
 {
     snap_section(s, "machine", 1);
     snap_expect(s, "RAM size", m->bus.ram.size);
     snap_expect(s, "number of processors", m->group.count);
+    snap_model(&m->model, s);
     SNAP(s, m->clock.now);
     SNAP(s, m->rsdp);
     SNAP(s, m->group.turn);

@@ -177,15 +177,14 @@ static void read_device(const struct reading *r, void *config)
             value(r, r->row->count + n).number;
 }
 
-static bool check_to(const struct prop_node *root, const struct reading *r, const char *to,
-                     struct error *err)
+/* Presets are good, so there is an attribute to speak of. */
+static bool check_to(const struct reading *r, const char *to, struct error *err)
 {
     if (!strcmp(to, "stdio") || !strcmp(to, "none") || (!strncmp(to, "file:", 5) && to[5]))
         return true;
-    struct error cause = {{0}};
-    error_set(&cause, "to=\"%s\": expected " TO_HELP, to);
-    return r->node ? prop_error(r->node, err, "%s", cause.text)
-                   : settings_error(root, NULL, &cause, err);
+    const struct prop_attr *attr = prop_attr(r->node, "to");
+    struct prop_node place = {.name = r->node->name, .file = attr->file, .line = attr->line};
+    return prop_error(&place, err, "to=\"%s\": expected " TO_HELP, to);
 }
 
 static bool read_ports(const struct prop_node *root, struct settings *set, struct error *err)
@@ -197,7 +196,7 @@ static bool read_ports(const struct prop_node *root, struct settings *set, struc
             break;
         read_device(&r, &set->pc.serial[n]);
         set->serial_to[n] = value(&r, 0).string;
-        if (!check_to(root, &r, set->serial_to[n], err))
+        if (!check_to(&r, set->serial_to[n], err))
             return false;
     }
     if (set->serial_to[1] && !strcmp(set->serial_to[0], "stdio") &&
@@ -205,7 +204,7 @@ static bool read_ports(const struct prop_node *root, struct settings *set, struc
         return prop_error(r.node, err, "to=\"stdio\": the first serial port is there already");
     reading_begin(&r, root, DEBUG, 0);
     set->debug_to = value(&r, 0).string;
-    return check_to(root, &r, set->debug_to, err);
+    return check_to(&r, set->debug_to, err);
 }
 
 bool settings_read(const struct prop_node *root, struct settings *set, struct error *err)
@@ -225,11 +224,20 @@ bool settings_read(const struct prop_node *root, struct settings *set, struct er
     return read_ports(root, set, err);
 }
 
-bool settings_error(const struct prop_node *root, const char *element, const struct error *cause,
+bool settings_error(const struct prop_node *root, const char *path, const struct error *cause,
                     struct error *err)
 {
-    const struct prop_node *node = element ? prop_child(root, element, NULL) : NULL;
-    return prop_error(node ? node : root, err, "%s", cause->text);
+    if (!path)
+        return prop_error(root, err, "%s", cause->text);
+    char name[64];
+    size_t length = strcspn(path, ".");
+    snprintf(name, sizeof(name), "%.*s", (int)length, path);
+    const struct prop_node *node = prop_child(root, name, NULL);
+    const struct prop_attr *attr = node ? prop_attr(node, path + length + 1) : NULL;
+    struct prop_node place = {.name = name};
+    place.file = attr ? attr->file : node ? node->file : root->file;
+    place.line = attr ? attr->line : node ? node->line : 0;
+    return prop_error(&place, err, "%s", cause->text);
 }
 
 /* ---- Help ---- */

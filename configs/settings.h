@@ -24,8 +24,11 @@ struct settings {
 /* All of root, a <machine> element: anything unknown or out of range is an error. */
 bool settings_read(const struct prop_node *root, struct settings *set, struct error *err);
 
-/* An error that concerns the first element of that name, or the whole machine. Returns false. */
-bool settings_error(const struct prop_node *root, const char *element, const struct error *cause,
+/*
+ * An error that concerns "element.attribute" of the first such element (it may not be there), or the
+ * machine as a whole (NULL). Returns false.
+ */
+bool settings_error(const struct prop_node *root, const char *path, const struct error *cause,
                     struct error *err);
 
 /* Prints all elements, their attributes, presets and ranges. */
