@@ -104,6 +104,8 @@ static bool wanted(const struct op_row *row)
         " MOVS STOS LODS CMPS SCAS ";
     if (row->mode == OPMODE_I64)
         return false;
+    if (row->cls == CLASS_NOP) /* other hints are undefined on some processors */
+        return row->map == MAP_0F && row->opcode == 0x1f;
     if (strncmp(row->name, "SET", 3) == 0 || strncmp(row->name, "CMOV", 4) == 0)
         return true;
     if (strcmp(row->name, "MOV") == 0)
@@ -221,6 +223,11 @@ static bool has_memory(const struct decoded *d)
     return !is_string(d) && d->form != FORM_REG;
 }
 
+static u8 *window(void)
+{
+    return buffer + PAGE_SIZE - 512; /* all that operands may reach */
+}
+
 /* Makes the operand's address point into the buffer, sometimes across its pages. */
 static bool aim(struct test_case *t)
 {
@@ -243,6 +250,11 @@ static bool aim(struct test_case *t)
     }
     u64 index = in->index == ZERO_OFFSET ? 0 : gpr[in->index / 8];
     gpr[in->base / 8] = target - (index << EA_SHIFT(in)) - in->disp;
+    if (rng() % 2 && named(" CMPXCHG CMPXCHG8B ", t->d.row->name)) { /* one that succeeds */
+        bool wide = t->d.width == W64;
+        memcpy(t->memory + (target - (u64)(uintptr_t)window()), &gpr[RAX], 8);
+        memcpy(t->memory + (target - (u64)(uintptr_t)window()) + (wide ? 8 : 4), &gpr[RDX], 8);
+    }
     return true;
 }
 
@@ -254,11 +266,6 @@ static void aim_string(struct test_case *t)
     t->before.gpr[RCX] = rng() % 9;
     if (rng() % 2) /* equal elements */
         memset(t->memory, (int)(rng() % 2 ? t->before.gpr[RAX] & 0xff : 0), sizeof(t->memory));
-}
-
-static u8 *window(void)
-{
-    return buffer + PAGE_SIZE - 512; /* all that operands may reach */
 }
 
 static void random_flags(struct test_case *t)
