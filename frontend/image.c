@@ -32,7 +32,7 @@ static bool read_all(struct image *img, struct source *src, struct error *err)
     img->data = xalloc(room);
     for (;;) {
         if (img->size == room) {
-            room *= 2;
+            room = MIN(room * 2, IMAGE_MAX + 1);
             img->data = xrealloc_array(img->data, room, 1);
         }
         s64 n = source_read(src, img->data + img->size, room - img->size);
@@ -90,20 +90,19 @@ bool boot_put(struct boot *b, u64 hpa, const void *data, u64 size, const char *w
 {
     if (ram_write(b->ram, hpa, data, size))
         return true;
-    return error_set(err,
-                     "%s: %s needs memory at 0x%llx to 0x%llx, which the machine does not have",
-                     b->kernel.path, what, (unsigned long long)hpa,
-                     (unsigned long long)(hpa + size));
+    return error_set(
+        err, "%s: %s needs memory at 0x%llx to 0x%llx, which the machine does not have",
+        b->kernel.path, what, (unsigned long long)hpa, (unsigned long long)(hpa + size));
 }
 
 bool boot_put_module(struct boot *b, const struct image *img, u64 limit, u64 *at, struct error *err)
 {
-    u64 end = MIN(b->low_end, limit);
+    u64 end = MIN(b->low_end, limit) & PAGE_MASK, begin = MAX(b->kernel_end, MIB);
     u64 size = (img->size + PAGE_SIZE - 1) & PAGE_MASK;
-    if (size + 16 * MIB > end)
+    if (end < begin || size > end - begin)
         return error_set(err, "%s: %llu bytes do not fit into the machine's memory", img->path,
                          (unsigned long long)img->size);
-    *at = (end - size) & PAGE_MASK;
+    *at = end - size;
     b->low_end = *at;
     return boot_put(b, *at, img->data, img->size, img->path, err);
 }
@@ -151,7 +150,8 @@ static bool elf_segment(const struct image *img, unsigned n, struct elf_segment 
 static bool is_elf(const struct image *img)
 {
     return img->size >= sizeof(Elf64_Ehdr) && !memcmp(img->data, ELFMAG, SELFMAG) &&
-           img->data[EI_DATA] == ELFDATA2LSB;
+           img->data[EI_DATA] == ELFDATA2LSB &&
+           (img->data[EI_CLASS] == ELFCLASS64 || img->data[EI_CLASS] == ELFCLASS32);
 }
 
 static bool zero_fill(struct boot *b, u64 at, u64 size, struct error *err)
@@ -167,28 +167,57 @@ static bool zero_fill(struct boot *b, u64 at, u64 size, struct error *err)
     return true;
 }
 
+static bool overlap(u64 a, u64 a_end, u64 b, u64 b_end)
+{
+    return a < b_end && b < a_end;
+}
+
+bool boot_segment(struct boot *b, u64 hpa, const struct image *data, u64 memory_size,
+                  struct error *err)
+{
+    u64 end = hpa + memory_size;
+    if (end < hpa)
+        return error_set(err, "%s: a segment reaches beyond 2^64", b->kernel.path);
+    if (overlap(hpa, end, BOOT_GDT, BOOT_CMDLINE + BOOT_CMDLINE_MAX) ||
+        overlap(hpa, end, BOOT_HOLE, MIB))
+        return error_set(err,
+                         "%s: a segment at 0x%llx to 0x%llx overlaps what the loader needs below "
+                         "1 MiB",
+                         b->kernel.path, (unsigned long long)hpa, (unsigned long long)end);
+    if (hpa < b->ram->low)
+        b->kernel_end = MAX(b->kernel_end, end);
+    return boot_put(b, hpa, data->data, data->size, "a segment", err) &&
+           zero_fill(b, hpa + data->size, memory_size - data->size, err);
+}
+
 bool boot_load_elf(struct boot *b, u64 *entry, struct error *err)
 {
     struct elf_segment seg;
     unsigned loaded = 0;
+    if (!is_elf(&b->kernel))
+        return error_set(err, "%s: no ELF file, and its Multiboot header has no addresses",
+                         b->kernel.path);
     for (unsigned n = 0; elf_segment(&b->kernel, n, &seg); n++) {
         if (seg.type != PT_LOAD || !seg.memsz)
             continue;
-        const u8 *data = image_part(&b->kernel, seg.offset, seg.filesz);
-        if (!data || seg.filesz > seg.memsz)
+        struct image data = {.size = seg.filesz};
+        data.data = (u8 *)(uintptr_t)image_part(&b->kernel, seg.offset, seg.filesz);
+        if (!data.data || seg.filesz > seg.memsz)
             return error_set(err, "%s: program header %u points outside the file", b->kernel.path,
                              n);
-        if (!boot_put(b, seg.paddr, data, seg.filesz, "a segment", err) ||
-            !zero_fill(b, seg.paddr + seg.filesz, seg.memsz - seg.filesz, err))
+        if (!boot_segment(b, seg.paddr, &data, seg.memsz, err))
             return false;
         loaded++;
     }
     if (!loaded)
         return error_set(err, "%s: ELF file without loadable segments", b->kernel.path);
-    if (b->kernel.data[EI_CLASS] == ELFCLASS64)
+    if (b->kernel.data[EI_CLASS] == ELFCLASS64) {
         memcpy(entry, b->kernel.data + offsetof(Elf64_Ehdr, e_entry), 8);
-    else
-        *entry = *(const u32 *)(const void *)(b->kernel.data + offsetof(Elf32_Ehdr, e_entry));
+    } else {
+        u32 entry32;
+        memcpy(&entry32, b->kernel.data + offsetof(Elf32_Ehdr, e_entry), 4);
+        *entry = entry32;
+    }
     return true;
 }
 
@@ -218,35 +247,23 @@ static bool find_pvh_entry(const struct image *img, u32 *entry)
     return false;
 }
 
-#define MULTIBOOT_HEADER 0x1badb002u
-
-static bool find_multiboot(const struct image *img, u64 *header)
-{
-    for (u64 at = 0; at + 12 <= MIN(img->size, 8192); at += 4) {
-        u32 h[3];
-        memcpy(h, img->data + at, sizeof(h));
-        if (h[0] == MULTIBOOT_HEADER && h[0] + h[1] + h[2] == 0) {
-            *header = at;
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool load(struct boot *b, struct error *err)
 {
     const struct image *img = &b->kernel;
     u64 header;
     u32 entry;
-    if (find_multiboot(img, &header))
+    if (boot_find_multiboot(img, &header))
         return boot_multiboot(b, header, err);
+    if (boot_find_multiboot2(img, &header))
+        return boot_multiboot2(b, header, err);
     if (is_elf(img) && find_pvh_entry(img, &entry))
         return boot_pvh(b, entry, err);
     const u8 *setup = image_part(img, 0x202, 4);
     if (setup && !memcmp(setup, "HdrS", 4))
         return boot_linux(b, err);
-    return error_set(err, "%s: neither a Linux bzImage, an ELF file with a PVH entry nor a Multiboot image",
-                     img->path);
+    return error_set(
+        err, "%s: neither a Linux bzImage, an ELF file with a PVH entry nor a Multiboot image",
+        img->path);
 }
 
 bool boot_load(struct cpu *cpu, const struct boot_request *req, struct error *err)

@@ -61,6 +61,7 @@ enum {
     ZP_CMDLINE_SIZE = 0x238,
     ZP_PREF_ADDRESS = 0x258,
     ZP_INIT_SIZE = 0x260,
+    ZP_HEADER_MAX = 0x290,
     ZP_E820 = 0x2d0,
     ZP_E820_MAX = 128
 };
@@ -126,30 +127,33 @@ static bool check_header(const struct boot *b, const u8 *h, struct error *err)
 
 bool boot_linux(struct boot *b, struct error *err)
 {
-    const u8 *file = image_part(&b->kernel, 0, 0x280);
+    const u8 *file = image_part(&b->kernel, 0, ZP_HEADER_MAX);
     if (!file)
         return error_set(err, "%s: shorter than its header", b->kernel.path);
     if (!check_header(b, file, err))
         return false;
     u8 zp[4096] = {0};
     unsigned header_end = 0x202 + file[0x201];
-    memcpy(zp + ZP_HEADER, file + ZP_HEADER, MIN(header_end, 0x290u) - ZP_HEADER);
+    memcpy(zp + ZP_HEADER, file + ZP_HEADER, MIN(header_end, (unsigned)ZP_HEADER_MAX) - ZP_HEADER);
     u64 setup = ((file[ZP_SETUP_SECTS] ? file[ZP_SETUP_SECTS] : 4u) + 1) * 512;
     if (setup >= b->kernel.size)
         return error_set(err, "%s: no kernel behind its %llu bytes of setup", b->kernel.path,
                          (unsigned long long)setup);
     u64 load = get64(file + ZP_PREF_ADDRESS), size = b->kernel.size - setup;
     u64 init_end = load + get32(file + ZP_INIT_SIZE), at, initrd_size;
+    if (load < MIB || init_end < load)
+        return error_set(err, "%s: wants to be at 0x%llx", b->kernel.path,
+                         (unsigned long long)load);
     if (init_end > b->ram->low)
         return error_set(err, "%s: needs memory up to 0x%llx, the machine has 0x%llx",
                          b->kernel.path, (unsigned long long)init_end,
                          (unsigned long long)b->ram->low);
-    if (!boot_put(b, load, b->kernel.data + setup, size, "the kernel", err) ||
-        !put_initrd(b, (u64)get32(file + ZP_INITRD_MAX) + 1, &at, &initrd_size, err))
+    struct image body = {.data = b->kernel.data + setup, .size = size};
+    if (!boot_segment(b, load, &body, size, err))
         return false;
-    if (at && at < init_end)
-        return error_set(err, "%s: kernel and initrd do not fit into the machine's memory",
-                         b->kernel.path);
+    b->kernel_end = MAX(b->kernel_end, init_end);
+    if (!put_initrd(b, (u64)get32(file + ZP_INITRD_MAX) + 1, &at, &initrd_size, err))
+        return false;
     zp[ZP_TYPE_OF_LOADER] = 0xff;
     zp[ZP_LOADFLAGS] |= 1;
     put16(zp + ZP_VID_MODE, 0xffff);
@@ -158,8 +162,8 @@ bool boot_linux(struct boot *b, struct error *err)
     put32(zp + ZP_CMD_LINE, BOOT_CMDLINE);
     put64(zp + ZP_RSDP, b->req->rsdp);
     fill_e820(b, zp);
-    if (!boot_put(b, BOOT_INFO, zp, sizeof(zp), "the zero page", err) || !boot_put_cmdline(b, err) ||
-        !put_page_tables(b, err))
+    if (!boot_put(b, BOOT_INFO, zp, sizeof(zp), "the zero page", err) ||
+        !boot_put_cmdline(b, err) || !put_page_tables(b, err))
         return false;
     boot_state_64(b->cpu, load + 0x200, BOOT_INFO, BOOT_TABLES);
     return true;
@@ -167,11 +171,7 @@ bool boot_linux(struct boot *b, struct error *err)
 
 /* ---- PVH ("x86/HVM direct boot ABI") ---- */
 
-enum {
-    PVH_MAGIC = 0x336ec578,
-    PVH_MODULES = BOOT_INFO + 0x100,
-    PVH_MEMMAP = BOOT_INFO + 0x200
-};
+enum { PVH_MAGIC = 0x336ec578, PVH_MODULES = BOOT_INFO + 0x100, PVH_MEMMAP = BOOT_INFO + 0x200 };
 
 bool boot_pvh(struct boot *b, u32 entry, struct error *err)
 {
