@@ -212,6 +212,12 @@ static void select_context(struct cpu *cpu)
     }
 }
 
+void cpu_enter_supervisor(struct cpu *cpu)
+{
+    cpu->mode &= ~(u32)MODE_CPL;
+    select_context(cpu);
+}
+
 void cpu_update_mode(struct cpu *cpu)
 {
     cpu->mode = compute_mode(cpu);

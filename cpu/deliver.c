@@ -10,8 +10,9 @@ struct delivery {
     u8 vector;
     bool has_error;
     u32 error;
-    u32 ext;   /* EXT bit of the error codes of faults met on the way */
-    bool soft; /* INT n, INT3, INTO: the gate's DPL is checked */
+    unsigned cpl; /* of what is interrupted */
+    u32 ext;      /* EXT bit of the error codes of faults met on the way */
+    bool soft;    /* INT n, INT3, INTO: the gate's DPL is checked */
 };
 
 /* An error code that names the gate: IDT bit set. */
@@ -112,7 +113,7 @@ static bool read_gate(struct cpu *cpu, const struct delivery *dv, struct desc *g
         return false;
     if (!desc_is_system(gate->lo) || !gate_type_ok(cpu, desc_type(gate->lo)))
         return cpu_fault_gp(cpu, gate_error(dv));
-    if (dv->soft && desc_dpl(gate->lo) < cpu_cpl(cpu))
+    if (dv->soft && desc_dpl(gate->lo) < dv->cpl)
         return cpu_fault_gp(cpu, gate_error(dv));
     if (!desc_present(gate->lo))
         return cpu_fault_err(cpu, EXC_NP, gate_error(dv));
@@ -131,19 +132,18 @@ static bool check_target(struct cpu *cpu, const struct delivery *dv, const struc
 {
     u16 sel = gate_selector(gate->lo);
     u32 error = SEL_ERROR(sel) | dv->ext;
-    unsigned cpl = cpu_cpl(cpu);
     struct desc d;
     if (SEL_NULL(sel))
         return cpu_fault_gp(cpu, dv->ext);
     if (!desc_fetch(cpu, sel, EXC_GP, dv->ext, &d))
         return false;
-    if (!desc_is_code(d.lo) || desc_dpl(d.lo) > cpl)
+    if (!desc_is_code(d.lo) || desc_dpl(d.lo) > dv->cpl)
         return cpu_fault_gp(cpu, error);
     if (cpu_is_long(cpu) && (desc_attr(d.lo) & (ATTR_L | ATTR_DB)) != ATTR_L)
         return cpu_fault_gp(cpu, error);
     if (!desc_present(d.lo))
         return cpu_fault_err(cpu, EXC_NP, error);
-    to->cpl = desc_is_conforming(d.lo) ? cpl : desc_dpl(d.lo);
+    to->cpl = desc_is_conforming(d.lo) ? dv->cpl : desc_dpl(d.lo);
     if ((cpu->mode & MODE_VM86) && to->cpl != 0)
         return cpu_fault_gp(cpu, error);
     if (!desc_set_accessed(cpu, sel, &d))
@@ -193,8 +193,9 @@ static bool deliver_long(struct cpu *cpu, const struct delivery *dv)
     if (!read_gate(cpu, dv, &gate) || !check_target(cpu, dv, &gate, &to))
         return false;
     unsigned ist = (gate.lo >> 32) & 7;
-    bool inner = to.cpl < cpu_cpl(cpu);
+    bool inner = to.cpl < dv->cpl;
     new_stack_current(cpu, &st);
+    st.acc = to.cpl == 3 ? ACC_USER : 0;
     st.wide = true;
     st.mask = UINT64_MAX;
     if (inner || ist) {
@@ -236,7 +237,7 @@ static bool deliver_gate(struct cpu *cpu, const struct delivery *dv, const struc
     if (!check_target(cpu, dv, gate, &to))
         return false;
     bool vm86 = cpu->mode & MODE_VM86;
-    bool inner = to.cpl < cpu_cpl(cpu);
+    bool inner = to.cpl < dv->cpl;
     unsigned size = desc_type(gate->lo) & 8 ? 4 : 2;
     unsigned slots = 3u + dv->has_error + (inner ? 2 : 0) + (vm86 ? 4 : 0);
     u32 ss_error = dv->ext;
@@ -293,15 +294,20 @@ bool cpu_deliver(struct cpu *cpu, enum event_kind kind, u8 vector, bool has_erro
                           .vector = vector,
                           .has_error = has_error,
                           .error = error,
+                          .cpl = cpu_cpl(cpu),
                           .ext = soft ? 0 : 1,
                           .soft = soft};
     bool ok;
+    if (cpu_is_long(cpu) && dv.cpl == 3)
+        cpu_enter_supervisor(cpu);
     if (!(cpu->mode & MODE_PE))
         ok = deliver_real(cpu, &dv);
     else if ((cpu->mode & MODE_VM86) && kind == EVENT_SOFT_INT)
         ok = deliver_vm86_int(cpu, &dv);
     else
         ok = cpu_is_long(cpu) ? deliver_long(cpu, &dv) : deliver_protected(cpu, &dv);
+    if (!ok && cpu_is_long(cpu) && dv.cpl == 3)
+        cpu_update_mode(cpu);
     if (!ok)
         return false;
     if (kind == EVENT_NMI)

@@ -163,6 +163,12 @@ static inline void set_rflags(struct cpu *cpu, u64 flags)
     cpu->cc_src = flags & FLAGS_STATUS;
 }
 
+/*
+ * cpu/cpu.c. The translations of CPL 0, ahead of time, for the accesses that the delivery of an event
+ * makes on its way there; cpu_update_mode() puts things right in the end.
+ */
+void cpu_enter_supervisor(struct cpu *cpu);
+
 /* ---- Task switches: cpu/task.c ---- */
 enum task_cause { TASK_CALL, TASK_JMP, TASK_IRET, TASK_EVENT };
 struct task_event {
