@@ -161,7 +161,8 @@ BTX(btc)
         cpu->cc_src = (n_ == (bits) ? FLAG_CF : 0) | (n_ ? 0 : FLAG_ZF);                           \
     }
 #define DO_TZCNT(bits) SET_COUNT(bits, val ? (unsigned)__builtin_ctzll(val) : (bits))
-#define DO_LZCNT(bits) SET_COUNT(bits, val ? (unsigned)__builtin_clzll(val) - (64 - (bits)) : (bits))
+#define DO_LZCNT(bits)                                                                             \
+    SET_COUNT(bits, val ? (unsigned)__builtin_clzll(val) - (64 - (bits)) : (bits))
 
 /* Without the host's instruction the builtin would be a call. */
 static ALWAYS_INLINE unsigned population(u64 v)

@@ -161,9 +161,13 @@
     }
 /* Families over widths b w d q or w d q, handlers named <name><bits>. */
 #define FAMILY4(name)                                                                              \
-    {E_FORMS(name##8), E_FORMS(name##16), E_FORMS(name##32), E_FORMS(name##64)}
+    {                                                                                              \
+        E_FORMS(name##8), E_FORMS(name##16), E_FORMS(name##32), E_FORMS(name##64)                  \
+    }
 #define FAMILY4_NF(name)                                                                           \
-    {E_FORMS_NF(name##8), E_FORMS_NF(name##16), E_FORMS_NF(name##32), E_FORMS_NF(name##64)}
+    {                                                                                              \
+        E_FORMS_NF(name##8), E_FORMS_NF(name##16), E_FORMS_NF(name##32), E_FORMS_NF(name##64)      \
+    }
 #define FAMILY3(name)                                                                              \
     {                                                                                              \
         [W16] = E_FORMS(name##16), [W32] = E_FORMS(name##32), [W64] = E_FORMS(name##64)            \

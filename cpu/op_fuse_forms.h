@@ -147,12 +147,14 @@ extern const struct fuse_set fuse_sets_cmp[], fuse_sets_test[], fuse_sets_mem[],
     u##bits a = REG##bits(cpu, i->rm), b = REG##bits(cpu, i->reg), r = (u##bits)(a - b)
 #define REG_RM_SUB(bits)                                                                           \
     u##bits a = REG##bits(cpu, i->reg), b = REG##bits(cpu, i->rm), r = (u##bits)(a - b)
-#define RM_IMM_SUB(bits) u##bits a = REG##bits(cpu, i->rm), b = (u##bits)i->imm, r = (u##bits)(a - b)
+#define RM_IMM_SUB(bits)                                                                           \
+    u##bits a = REG##bits(cpu, i->rm), b = (u##bits)i->imm, r = (u##bits)(a - b)
 #define RM_REG_AND(bits) u##bits r = REG##bits(cpu, i->rm) & REG##bits(cpu, i->reg)
 #define RM_IMM_AND(bits) u##bits r = REG##bits(cpu, i->rm) & (u##bits)i->imm
 #define RM_REG_ADD(bits)                                                                           \
     u##bits a = REG##bits(cpu, i->rm), b = REG##bits(cpu, i->reg), r = (u##bits)(a + b)
-#define RM_IMM_ADD(bits) u##bits a = REG##bits(cpu, i->rm), b = (u##bits)i->imm, r = (u##bits)(a + b)
+#define RM_IMM_ADD(bits)                                                                           \
+    u##bits a = REG##bits(cpu, i->rm), b = (u##bits)i->imm, r = (u##bits)(a + b)
 #define RM_INC(bits) u##bits a = REG##bits(cpu, i->rm), r = (u##bits)(a + 1)
 #define RM_DEC(bits) u##bits a = REG##bits(cpu, i->rm), r = (u##bits)(a - 1)
 #define WRITE_NONE(bits)

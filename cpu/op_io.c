@@ -86,9 +86,9 @@ static const struct insn *out_port(struct cpu *cpu, const struct insn *i, u16 po
 PORTS(in, in_port)
 PORTS(out, out_port)
 #define PORT_FAMILY(name)                                                                          \
-    const struct op_family fam_##name = {{{FORMS_ONLY_REG(name##8_slow),                           \
-                                           FORMS_ONLY_REG(name##16_slow),                          \
-                                           FORMS_ONLY_REG(name##32_slow)}}};
+    const struct op_family fam_##name = {                                                          \
+        {{FORMS_ONLY_REG(name##8_slow), FORMS_ONLY_REG(name##16_slow),                             \
+          FORMS_ONLY_REG(name##32_slow)}}};
 PORT_FAMILY(in_i)
 PORT_FAMILY(in_dx)
 PORT_FAMILY(out_i)
@@ -179,9 +179,8 @@ static const struct insn *io_repeat(struct cpu *cpu, const struct insn *i, unsig
     IO_STRING(op, 1)                                                                               \
     IO_STRING(op, 2)                                                                               \
     IO_STRING(op, 4)                                                                               \
-    const struct op_family fam_##op = {                                                            \
-        {{{op##1_slow, rep_##op##1_slow, rep_##op##1_slow},                                        \
-          {op##2_slow, rep_##op##2_slow, rep_##op##2_slow},                                        \
-          {op##4_slow, rep_##op##4_slow, rep_##op##4_slow}}}};
+    const struct op_family fam_##op = {{{{op##1_slow, rep_##op##1_slow, rep_##op##1_slow},         \
+                                         {op##2_slow, rep_##op##2_slow, rep_##op##2_slow},         \
+                                         {op##4_slow, rep_##op##4_slow, rep_##op##4_slow}}}};
 IO_STRINGS(ins)
 IO_STRINGS(outs)

@@ -243,8 +243,8 @@ static HANDLER(bound32_slow)
 {
     SLOW_END(bound_sized(cpu, i, 4));
 }
-const struct op_family fam_bound = {{{[W16] = {[FORM_GEN] = bound16_slow},
-                                      [W32] = {[FORM_GEN] = bound32_slow}}}};
+const struct op_family fam_bound = {
+    {{[W16] = {[FORM_GEN] = bound16_slow}, [W32] = {[FORM_GEN] = bound32_slow}}}};
 
 /* ---- Hints, fences, cache lines ---- */
 static HANDLER(op_nop)

@@ -75,8 +75,8 @@ LEA_WIDTH(64)
         [FORM_BD] = op_lea##bits##_bd, [FORM_BI] = op_lea##bits##_bi,                              \
         [FORM_SEG] = op_lea##bits##_bi, [FORM_GEN] = op_lea##bits##_gen                            \
     }
-const struct op_family fam_lea = {{{[W16] = LEA_FORMS(16), [W32] = LEA_FORMS(32),
-                                    [W64] = LEA_FORMS(64)}}};
+const struct op_family fam_lea = {
+    {{[W16] = LEA_FORMS(16), [W32] = LEA_FORMS(32), [W64] = LEA_FORMS(64)}}};
 
 /* ---- XCHG ---- */
 #define XCHG_WIDTH(bits)                                                                           \

@@ -73,7 +73,7 @@ E_READ_LIVE(op_div32, 32, , DO_DIV(32, u64, u32))
 /* The quotient of a division by -1 overflows in `wide` itself only for the most negative dividend. */
 #define DO_IDIV(bits, wide, dividend, SET)                                                         \
     wide n_ = (dividend), d_ = (s##bits)val;                                                       \
-    if (unlikely(!d_ || (d_ == -1 && n_ == (wide)(-((wide)1 << (2 * (bits)-2)) * 2))))              \
+    if (unlikely(!d_ || (d_ == -1 && n_ == (wide)(-((wide)1 << (2 * (bits)-2)) * 2))))             \
         return divide_error(cpu, i);                                                               \
     wide q_ = (wide)(n_ / d_), r_ = (wide)(n_ % d_);                                               \
     if (unlikely(q_ != (s##bits)q_))                                                               \
@@ -128,10 +128,11 @@ static COLD HANDLER(idiv64_reg_gen)
 DIV64_FORMS(div, DIV64_QUICK)
 DIV64_FORMS(idiv, IDIV64_QUICK)
 #define DIV_FAMILY(op)                                                                             \
-    const struct op_family fam_##op = {{{E_FORMS(op_##op##8), E_FORMS(op_##op##16),                \
-                                         E_FORMS(op_##op##32),                                     \
-                                         {op_##op##64, op_##op##64_bd, op_##op##64_bi,             \
-                                          op_##op##64_seg, op##64_mem_gen}}}};
+    const struct op_family fam_##op = {                                                            \
+        {{E_FORMS(op_##op##8),                                                                     \
+          E_FORMS(op_##op##16),                                                                    \
+          E_FORMS(op_##op##32),                                                                    \
+          {op_##op##64, op_##op##64_bd, op_##op##64_bi, op_##op##64_seg, op##64_mem_gen}}}};
 DIV_FAMILY(div)
 DIV_FAMILY(idiv)
 

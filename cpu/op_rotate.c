@@ -45,10 +45,8 @@ ROTATE(rol, DO_ROL)
 ROTATE(ror, DO_ROR)
 
 /* Rotation of bits + 1 bits, CF being the topmost. */
-#define ROL_WIDE(bits, k)                                                                          \
-    wide_ = (k) ? wide_ << (k) | wide_ >> ((bits) + 1 - (k)) : wide_
-#define ROR_WIDE(bits, k)                                                                          \
-    wide_ = (k) ? wide_ >> (k) | wide_ << ((bits) + 1 - (k)) : wide_
+#define ROL_WIDE(bits, k) wide_ = (k) ? wide_ << (k) | wide_ >> ((bits) + 1 - (k)) : wide_
+#define ROR_WIDE(bits, k) wide_ = (k) ? wide_ >> (k) | wide_ << ((bits) + 1 - (k)) : wide_
 #define DO_CARRY(bits, ROTATE_WIDE, OVERFLOW, count)                                               \
     unsigned c_ = (unsigned)(count)&COUNT_MASK(bits), k_ = c_ % ((bits) + 1);                      \
     u128 wide_ = (u128)(cpu->cc_src & 1) << (bits) | val;                                          \

@@ -188,10 +188,10 @@ static HANDLER(popa32_slow)
 {
     SLOW_END(pop_all(cpu, i, 4));
 }
-const struct op_family fam_pusha = {{{[W16] = FORMS_ONLY_REG(pusha16_slow),
-                                      [W32] = FORMS_ONLY_REG(pusha32_slow)}}};
-const struct op_family fam_popa = {{{[W16] = FORMS_ONLY_REG(popa16_slow),
-                                     [W32] = FORMS_ONLY_REG(popa32_slow)}}};
+const struct op_family fam_pusha = {
+    {{[W16] = FORMS_ONLY_REG(pusha16_slow), [W32] = FORMS_ONLY_REG(pusha32_slow)}}};
+const struct op_family fam_popa = {
+    {{[W16] = FORMS_ONLY_REG(popa16_slow), [W32] = FORMS_ONLY_REG(popa32_slow)}}};
 
 /* ---- ENTER, LEAVE ---- */
 /* rBP by operand size; the part of RSP or RBP that a stack address has is st->mask. */

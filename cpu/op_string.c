@@ -14,8 +14,8 @@ struct operand {
     enum seg_id seg;
     unsigned reg; /* RSI or RDI */
     unsigned acc;
-    u64 lin;      /* of the current element, set by operand_at() */
-    u64 room;     /* elements from there on in this direction that lie in one page and segment */
+    u64 lin;  /* of the current element, set by operand_at() */
+    u64 room; /* elements from there on in this direction that lie in one page and segment */
 };
 
 struct string {
@@ -29,11 +29,8 @@ struct string {
 static struct string string_begin(struct cpu *cpu, const struct insn *i, unsigned size)
 {
     static const u64 masks[4] = {0xffff, UINT32_MAX, UINT64_MAX, UINT64_MAX};
-    return (struct string){.cpu = cpu,
-                           .i = i,
-                           .size = size,
-                           .down = cpu->eflags & FLAG_DF,
-                           .mask = masks[EA_SIZE(i)]};
+    return (struct string){
+        .cpu = cpu, .i = i, .size = size, .down = cpu->eflags & FLAG_DF, .mask = masks[EA_SIZE(i)]};
 }
 
 static void set_register(struct string *s, unsigned reg, u64 val)

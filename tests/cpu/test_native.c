@@ -18,7 +18,7 @@
 
 static struct machine m;
 static struct cpu *cpu;
-static u8 *buffer; /* two pages of RAM that the CPU sees at their host address */
+static u8 *buffer;   /* two pages of RAM that the CPU sees at their host address */
 static u64 room[32]; /* for a block of two records */
 
 static u64 rng(void)
@@ -33,8 +33,9 @@ static u64 rng(void)
 /* Mostly values at the edges. */
 static u64 value(void)
 {
-    static const u64 edges[] = {0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff,
-                                0x80000000, 0xffffffff, INT64_MAX, BIT(63), UINT64_MAX, 0x0f, 0x10};
+    static const u64 edges[] = {0,         1,       2,          0x7f,       0x80,       0xff,
+                                0x7fff,    0x8000,  0xffff,     0x7fffffff, 0x80000000, 0xffffffff,
+                                INT64_MAX, BIT(63), UINT64_MAX, 0x0f,       0x10};
     switch (rng() % 4) {
     case 0:
         return edges[rng() % ARRAY_SIZE(edges)];
@@ -98,7 +99,8 @@ static bool named(const char *list, const char *name)
 static bool wanted(const struct op_row *row)
 {
     static const char *const list =
-        " ADD OR ADC SBB AND SUB XOR CMP TEST INC DEC NOT NEG XADD CMPXCHG ADCX ADOX MUL IMUL DIV IDIV"
+        " ADD OR ADC SBB AND SUB XOR CMP TEST INC DEC NOT NEG XADD CMPXCHG ADCX ADOX MUL IMUL DIV "
+        "IDIV"
         " ROL ROR RCL RCR SHL SHR SAL SAR SHLD SHRD BT BTS BTR BTC BSF BSR TZCNT LZCNT POPCNT BSWAP"
         " MOVZX MOVSX MOVSXD MOVBE XCHG LEA CBW CWD CLC STC CMC SAHF LAHF CMPXCHG8B MOVNTI NOP "
         " MOVS STOS LODS CMPS SCAS ";
@@ -244,7 +246,7 @@ static bool aim(struct test_case *t)
         if (in->reg == in->base || in->reg == in->index)
             return false;
         u64 off = rng() % 256 - 128;
-        gpr[in->reg / 8] = t->d.width == W16 ? (rng() & ~0xffffull) | (u16)off
+        gpr[in->reg / 8] = t->d.width == W16   ? (rng() & ~0xffffull) | (u16)off
                            : t->d.width == W32 ? (rng() << 32) | (u32)off
                                                : off;
     }
