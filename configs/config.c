@@ -13,16 +13,24 @@
 #define CPUS_FOLDER "cpus/"
 #define XML_SUFFIX ".xml"
 
+/* There is a first serial port even if nobody speaks of it, so that --set reaches the second. */
+static struct prop_node *with_serial(struct prop_node *root)
+{
+    if (!prop_child(root, "serial", NULL))
+        prop_new(root, "serial", root->file, root->line);
+    return root;
+}
+
 struct prop_node *config_load(const char *path, struct error *err)
 {
     struct settings set;
     struct xml x;
     if (!path)
-        return prop_new(NULL, "machine", NULL, 0);
+        return with_serial(prop_new(NULL, "machine", NULL, 0));
     struct prop_node *root = NULL;
     if (xml_read_file(&x, path, err) && settings_read(x.root, &set, err) &&
         xml_validate(&x, "machine.xsd", err)) {
-        root = x.root;
+        root = with_serial(x.root);
         x.root = NULL;
     }
     xml_free(&x);
