@@ -15,18 +15,23 @@ static int fail(const struct error *err)
     return STATUS_USAGE;
 }
 
+static int run(int argc, char **argv, struct options *opt, struct error *err)
+{
+    if (!options_parse(opt, argc, argv, err))
+        return STATUS_USAGE;
+    if (!opt->help)
+        return session_run(opt, err);
+    printf("usage: testudo run [MACHINE.xml] [options]\n\n");
+    options_help();
+    return STATUS_OK;
+}
+
 static int verb_run(int argc, char **argv)
 {
     struct error err = {{0}};
     struct options opt;
-    if (!options_parse(&opt, argc, argv, &err))
-        return fail(&err);
-    if (opt.help) {
-        printf("usage: testudo run [MACHINE.xml] [options]\n\n");
-        options_help();
-        return STATUS_OK;
-    }
-    int status = session_run(&opt, &err);
+    int status = run(argc, argv, &opt, &err);
+    options_free(&opt);
     return err.text[0] ? fail(&err) : status;
 }
 

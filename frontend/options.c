@@ -76,11 +76,12 @@ static bool parse_number(const char *text, const char *what, u64 *to, struct err
     return true;
 }
 
-static bool add_setting(struct options *opt, const char *text, struct error *err)
+/* "path=value", or the value alone if path is NULL. */
+static bool add_setting(struct options *opt, const char *path, const char *value, struct error *err)
 {
     if (opt->set_count == OPTIONS_SET_MAX)
         return error_set(err, "more than %d settings", OPTIONS_SET_MAX);
-    opt->set[opt->set_count++] = text;
+    opt->set[opt->set_count++] = path ? xasprintf("%s=%s", path, value) : xstrdup(value);
     return true;
 }
 
@@ -89,6 +90,7 @@ static bool parse_save(struct options *opt, const char *value, struct error *err
     const char *at = strrchr(value, '@');
     if (!at || at == value)
         return error_set(err, "--save %s: expected FILE@INSNS", value);
+    free(opt->save_path);
     opt->save_path = xasprintf("%.*s", (int)(at - value), value);
     return parse_number(at + 1, "--save FILE@INSNS:", &opt->save_at, err);
 }
@@ -107,7 +109,7 @@ static bool parse_rtc(struct options *opt, const char *value, struct error *err)
     bool host;
     if (!parse_choice("--rtc", value, "host", "fixed", &host, err))
         return false;
-    return add_setting(opt, host ? "rtc.host=true" : "rtc.host=false", err);
+    return add_setting(opt, "rtc.host", host ? "true" : "false", err);
 }
 
 static bool take(struct options *opt, const struct option_row *row, const char *value,
@@ -120,9 +122,9 @@ static bool take(struct options *opt, const struct option_row *row, const char *
     case KIND_NUMBER:
         return parse_number(value, row->name, (u64 *)(void *)((char *)opt + row->offset), err);
     case KIND_SET:
-        return add_setting(opt, xasprintf("%s=%s", row->path, value), err);
+        return add_setting(opt, row->path, value, err);
     case KIND_SETTING:
-        return add_setting(opt, value, err);
+        return add_setting(opt, NULL, value, err);
     case KIND_SAVE:
         return parse_save(opt, value, err);
     case KIND_PACE:
@@ -175,4 +177,12 @@ bool options_parse(struct options *opt, int argc, char **argv, struct error *err
             return false;
     }
     return true;
+}
+
+void options_free(struct options *opt)
+{
+    free(opt->save_path);
+    for (unsigned k = 0; k < opt->set_count; k++)
+        free(opt->set[k]);
+    *opt = (struct options){0};
 }

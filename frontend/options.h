@@ -11,20 +11,24 @@
 struct options {
     const char *machine; /* XML file; NULL: the built-in PC */
     const char *kernel, *initrd, *append;
-    const char *stats;     /* file for JSON statistics, "-" for standard output */
-    const char *save_path; /* --save FILE@INSNS */
+    const char *stats; /* file for JSON statistics, "-" for standard output */
+    char *save_path;   /* --save FILE@INSNS */
     const char *load_path;
     const char *log;
     u64 save_at;                /* instructions since power-on */
     u64 max_insns;              /* UINT64_MAX: no limit */
     bool pace_given, pace_host; /* --pace; host: idle time passes as on the host */
     bool help;
-    const char *set[OPTIONS_SET_MAX]; /* PATH=VALUE, --memory and such included, in order */
+    char *set[OPTIONS_SET_MAX]; /* PATH=VALUE, --memory and such included, in order */
     unsigned set_count;
 };
 
-/* argv[0] is the first word after "run". Strings belong to argv or live as long as the program. */
+/*
+ * argv[0] is the first word after "run"; argv must outlive opt. options_free() whether it succeeds or
+ * not.
+ */
 bool options_parse(struct options *opt, int argc, char **argv, struct error *err);
+void options_free(struct options *opt);
 
 /* Prints one line an option. */
 void options_help(void);

@@ -8,8 +8,10 @@
 
 #define WORDS_MAX 16
 
+static struct options opt;
+
 /* Splits text at spaces and parses the words. */
-static bool parse(struct options *opt, const char *text, struct error *err)
+static bool parse(const char *text, struct error *err)
 {
     static char copy[512];
     char *words[WORDS_MAX] = {NULL}, *save = NULL;
@@ -19,14 +21,14 @@ static bool parse(struct options *opt, const char *text, struct error *err)
     strcpy(copy, text);
     for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
         words[count++] = w;
-    return options_parse(opt, count, words, err);
+    options_free(&opt);
+    return options_parse(&opt, count, words, err);
 }
 
 START_TEST(presets)
 {
-    struct options opt;
     struct error err;
-    ck_assert(parse(&opt, "", &err));
+    ck_assert(parse("", &err));
     ck_assert_ptr_null(opt.machine);
     ck_assert_ptr_null(opt.kernel);
     ck_assert_ptr_null(opt.save_path);
@@ -38,10 +40,8 @@ END_TEST
 
 START_TEST(values_in_either_form)
 {
-    struct options opt;
     struct error err;
-    ck_assert(
-        parse(&opt, "--kernel a pc.xml --initrd=b=c --append -x --max-insns 3M --stats -", &err));
+    ck_assert(parse("--kernel a pc.xml --initrd=b=c --append -x --max-insns 3M --stats -", &err));
     ck_assert_str_eq(opt.kernel, "a");
     ck_assert_str_eq(opt.machine, "pc.xml");
     ck_assert_str_eq(opt.initrd, "b=c");
@@ -56,10 +56,8 @@ START_TEST(settings_keep_their_order)
     static const char *const expected[] = {"memory.size=1G", "cpu.count=2", "cpu.model=haswell",
                                            "serial.to=none", "cpu.count=3", "rtc.host=true",
                                            "rtc.host=false"};
-    struct options opt;
     struct error err;
-    ck_assert(parse(&opt,
-                    "--memory 1G --cpus 2 --cpu haswell --serial none --set cpu.count=3 --rtc host "
+    ck_assert(parse("--memory 1G --cpus 2 --cpu haswell --serial none --set cpu.count=3 --rtc host "
                     "--rtc fixed",
                     &err));
     ck_assert_uint_eq(opt.set_count, ARRAY_SIZE(expected));
@@ -70,12 +68,11 @@ END_TEST
 
 START_TEST(saving)
 {
-    struct options opt;
     struct error err;
-    ck_assert(parse(&opt, "--save a@b@0", &err));
+    ck_assert(parse("--save a@b@0", &err));
     ck_assert_str_eq(opt.save_path, "a@b");
     ck_assert_uint_eq(opt.save_at, 0);
-    ck_assert(parse(&opt, "--save x@2G --load y", &err));
+    ck_assert(parse("--save x@2G --load y", &err));
     ck_assert_str_eq(opt.save_path, "x");
     ck_assert_uint_eq(opt.save_at, 2000000000);
     ck_assert_str_eq(opt.load_path, "y");
@@ -84,14 +81,13 @@ END_TEST
 
 START_TEST(choices)
 {
-    struct options opt;
     struct error err;
-    ck_assert(parse(&opt, "--pace host", &err));
+    ck_assert(parse("--pace host", &err));
     ck_assert(opt.pace_given && opt.pace_host);
-    ck_assert(parse(&opt, "--pace max --help", &err));
+    ck_assert(parse("--pace max --help", &err));
     ck_assert(opt.pace_given && !opt.pace_host && opt.help);
     ck_assert(!log_strict);
-    ck_assert(parse(&opt, "--strict", &err));
+    ck_assert(parse("--strict", &err));
     ck_assert(log_strict);
 }
 END_TEST
@@ -119,9 +115,8 @@ START_TEST(mistakes_are_named)
         {"--rtc now", "--rtc now: expected host or fixed"},
     };
     for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
-        struct options opt;
         struct error err;
-        ck_assert_msg(!parse(&opt, cases[n].words, &err), "%s", cases[n].words);
+        ck_assert_msg(!parse(cases[n].words, &err), "%s", cases[n].words);
         ck_assert(err.text[0]);
         if (cases[n].message)
             ck_assert_str_eq(err.text, cases[n].message);
@@ -132,13 +127,13 @@ END_TEST
 START_TEST(too_many_settings)
 {
     char *words[2 * OPTIONS_SET_MAX + 2];
-    struct options opt;
     struct error err = {{0}};
     for (int n = 0; n < 2 * OPTIONS_SET_MAX + 2; n += 2) {
         words[n] = "--set";
         words[n + 1] = "a.b=c";
     }
     ck_assert(options_parse(&opt, 2 * OPTIONS_SET_MAX, words, &err));
+    options_free(&opt);
     ck_assert(!options_parse(&opt, 2 * OPTIONS_SET_MAX + 2, words, &err));
     ck_assert_str_eq(err.text, "more than 64 settings");
 }

@@ -71,7 +71,9 @@ static int run(const char *text, struct error *err)
     for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
         words[count++] = w;
     ck_assert_msg(options_parse(&opt, count, words, err), "%s", err->text);
-    return session_run(&opt, err);
+    int status = session_run(&opt, err);
+    options_free(&opt);
+    return status;
 }
 
 /* Counts down from 3,000,000, writes "k" and ends with status (5 << 1) | 1. */
