@@ -33,7 +33,7 @@ struct option_row {
 #define AT(member) offsetof(struct options, member)
 /* clang-format off */
 static const struct option_row rows[] = {
-    {"--kernel", "FILE", KIND_STRING, AT(kernel), NULL, "Linux bzImage, ELF with a PVH entry, or Multiboot 1 image (gzip allowed)"},
+    {"--kernel", "FILE", KIND_STRING, AT(kernel), NULL, "Linux bzImage, ELF with a PVH entry, or Multiboot 1 or 2 image (gzip allowed)"},
     {"--initrd", "FILE", KIND_STRING, AT(initrd), NULL, "initial RAM disk; Multiboot: modules \"FILE ARGS,FILE ARGS\""},
     {"--append", "TEXT", KIND_STRING, AT(append), NULL, "the kernel's command line"},
     {"--memory", "SIZE", KIND_SET, 0, "memory.size", "RAM, with K, M or G"},

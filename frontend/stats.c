@@ -42,6 +42,20 @@ static void put_cpu(FILE *f, const struct cpu *cpu, const char *end)
     fprintf(f, "    }%s\n", end);
 }
 
+static const char *stop_name(int stop)
+{
+    static const char *const names[] = {[STOP_NONE] = "none",
+                                        [STOP_LIMIT] = "limit",
+                                        [STOP_POWEROFF] = "power-off",
+                                        [STOP_RESET] = "reset",
+                                        [STOP_DEBUG_EXIT] = "debug-exit",
+                                        [STOP_TRIPLE_FAULT] = "triple-fault",
+                                        [STOP_USER] = "user",
+                                        [STOP_SAVE] = "save",
+                                        [STOP_IDLE] = "idle"};
+    return stop >= 0 && (size_t)stop < ARRAY_SIZE(names) ? names[stop] : "unknown";
+}
+
 static void put_all(FILE *f, const struct machine *m, const struct stats_host *begin)
 {
     struct stats_host now = stats_now();
@@ -52,6 +66,8 @@ static void put_all(FILE *f, const struct machine *m, const struct stats_host *b
     fprintf(f, "{\n");
     put(f, "  ", "instructions", insns, ",");
     put(f, "  ", "clock", m->clock.now, ",");
+    put(f, "  ", "clock_at_begin", begin->ticks, ",");
+    fprintf(f, "  \"stop\": \"%s\",\n", stop_name(m->group.stop));
     fprintf(f, "  \"host_seconds\": %.3f,\n", (double)(now.wall_ns - begin->wall_ns) / 1e9);
     fprintf(f, "  \"host_cpu_seconds\": %.3f,\n", (double)(now.cpu_ns - begin->cpu_ns) / 1e9);
     put(f, "  ", "page_walk_references", walk_references, ",");
