@@ -147,26 +147,30 @@ bool mem_write_aligned(struct cpu *cpu, const struct insn *i, const void *from);
  * MASKMOVQ, MASKMOVDQU: stores the bytes of `from` whose mask has bit 7 set at DS:rDI (or the
  * segment of a prefix). cpu/op_sse_move.c.
  */
-bool mask_store(struct cpu *cpu, const struct insn *i, const u8 *from, const u8 *mask, unsigned size);
+bool mask_store(struct cpu *cpu, const struct insn *i, const u8 *from, const u8 *mask,
+                unsigned size);
 
 /* The four widths of a family are the same. */
 #define FAMILY_BOTH(name, reg, mem)                                                                \
     const struct op_family fam_##name = {                                                          \
         {{FORMS5(reg, mem), FORMS5(reg, mem), FORMS5(reg, mem), FORMS5(reg, mem)}, {{0}}}}
 #define FAMILY_MEM(name, mem)                                                                      \
-    const struct op_family fam_##name = {{{FORMS_ONLY_MEM(mem), FORMS_ONLY_MEM(mem),               \
-                                           FORMS_ONLY_MEM(mem), FORMS_ONLY_MEM(mem)},              \
-                                          {{0}}}}
+    const struct op_family fam_##name = {                                                          \
+        {{FORMS_ONLY_MEM(mem), FORMS_ONLY_MEM(mem), FORMS_ONLY_MEM(mem), FORMS_ONLY_MEM(mem)},     \
+         {{0}}}}
 #define FAMILY_REG(name, reg)                                                                      \
-    const struct op_family fam_##name = {{{FORMS_ONLY_REG(reg), FORMS_ONLY_REG(reg),               \
-                                           FORMS_ONLY_REG(reg), FORMS_ONLY_REG(reg)},              \
-                                          {{0}}}}
+    const struct op_family fam_##name = {                                                          \
+        {{FORMS_ONLY_REG(reg), FORMS_ONLY_REG(reg), FORMS_ONLY_REG(reg), FORMS_ONLY_REG(reg)},     \
+         {{0}}}}
 /* One handler for memory operands of every form (slow ones), another for registers (may be 0). */
-#define FORMS_SLOW(reg, gen) {reg, gen, gen, gen, gen}
+#define FORMS_SLOW(reg, gen)                                                                       \
+    {                                                                                              \
+        reg, gen, gen, gen, gen                                                                    \
+    }
 #define FAMILY_SLOW(name, reg, gen)                                                                \
-    const struct op_family fam_##name = {{{FORMS_SLOW(reg, gen), FORMS_SLOW(reg, gen),             \
-                                           FORMS_SLOW(reg, gen), FORMS_SLOW(reg, gen)},            \
-                                          {{0}}}}
+    const struct op_family fam_##name = {                                                          \
+        {{FORMS_SLOW(reg, gen), FORMS_SLOW(reg, gen), FORMS_SLOW(reg, gen), FORMS_SLOW(reg, gen)}, \
+         {{0}}}}
 
 /*
  * A slow handler is a function `bool name(cpu, i)` that executes the whole instruction or records a

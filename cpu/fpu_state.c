@@ -19,13 +19,13 @@ enum { XC_X87, XC_SSE, XC_AVX, XC_OPMASK = 5, XC_ZMM_HI256, XC_HI16_ZMM, XC_PKRU
 /* State components beyond the legacy region; IA-32 processors of Intel place them so. */
 struct component {
     u8 bit;
-    bool align;   /* to 64 bytes in the compacted form */
-    u16 offset;   /* in the standard form */
+    bool align; /* to 64 bytes in the compacted form */
+    u16 offset; /* in the standard form */
     u16 size;
 };
 static const struct component components[] = {
-    {XC_AVX, false, 576, 256},          {XC_OPMASK, false, 1088, 64},
-    {XC_ZMM_HI256, false, 1152, 512},   {XC_HI16_ZMM, false, 1664, 1024},
+    {XC_AVX, false, 576, 256},        {XC_OPMASK, false, 1088, 64},
+    {XC_ZMM_HI256, false, 1152, 512}, {XC_HI16_ZMM, false, 1664, 1024},
     {XC_PKRU, false, 2688, 8},
 };
 #define IMAGE_SIZE 2752u
@@ -260,7 +260,8 @@ static bool not_available(struct cpu *cpu)
 static bool fxsave(struct cpu *cpu, const struct insn *i, bool rex_w)
 {
     struct area a;
-    if (!not_available(cpu) || !area_open(&a, cpu, i, 16, ACC_WRITE) || !area_probe(&a, LEGACY_SIZE))
+    if (!not_available(cpu) || !area_open(&a, cpu, i, 16, ACC_WRITE) ||
+        !area_probe(&a, LEGACY_SIZE))
         return false;
     struct image m;
     memset(m.b, 0, LEGACY_SIZE);
@@ -362,7 +363,8 @@ static void image_fill(const struct cpu *cpu, struct image *m, u64 bv, bool rex_
 /* Stores the pieces of `bv`, and MXCSR with its mask if asked for. */
 static bool area_store(const struct area *a, struct image *m, u64 bv, bool mxcsr)
 {
-    if ((bv & XC(X87)) && !(area_move(a, 0, m->b, 24, true) && area_move(a, 32, m->b + 32, 128, true)))
+    if ((bv & XC(X87)) &&
+        !(area_move(a, 0, m->b, 24, true) && area_move(a, 32, m->b + 32, 128, true)))
         return false;
     if (mxcsr && !area_move(a, 24, m->b + 24, 8, true))
         return false;
@@ -370,8 +372,8 @@ static bool area_store(const struct area *a, struct image *m, u64 bv, bool mxcsr
         return false;
     for (unsigned k = 0; k < ARRAY_SIZE(components); k++) {
         const struct component *c = &components[k];
-        if ((bv & BIT(c->bit)) && !area_move(a, area_offset(a, c), m->b + c->offset,
-                                             component_size(a->cpu, c), true))
+        if ((bv & BIT(c->bit)) &&
+            !area_move(a, area_offset(a, c), m->b + c->offset, component_size(a->cpu, c), true))
             return false;
     }
     return true;
@@ -458,8 +460,8 @@ static bool area_load(const struct area *a, struct image *m, u64 load, bool mxcs
         return false;
     for (unsigned k = 0; k < ARRAY_SIZE(components); k++) {
         const struct component *c = &components[k];
-        if ((load & BIT(c->bit)) && !area_move(a, area_offset(a, c), m->b + c->offset,
-                                               component_size(a->cpu, c), false))
+        if ((load & BIT(c->bit)) &&
+            !area_move(a, area_offset(a, c), m->b + c->offset, component_size(a->cpu, c), false))
             return false;
     }
     return true;

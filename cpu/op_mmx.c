@@ -33,7 +33,7 @@ typedef s8 m8s8 __attribute__((vector_size(8)));
 #define LO32(x, y) SHUFFLE(m2u32, x, y, 0, 2)
 #define HI32(x, y) SHUFFLE(m2u32, x, y, 1, 3)
 
-#define MM(cpu, n) ((cpu)->st[(n) & 7].mant)
+#define MM(cpu, n) ((cpu)->st[(n)&7].mant)
 
 static bool mmx_ready(struct cpu *cpu)
 {
@@ -116,7 +116,10 @@ static bool read_low(struct cpu *cpu, const struct insn *i, u64 *v)
     u64 count = (count_);                                                                          \
     V(lane) a = (V(lane))x;                                                                        \
     lane c = (lane)(count & (sizeof(lane) * 8 - 1));                                               \
-    res = count < sizeof(lane) * 8 ? (m1u64)(expr) : (m1u64){0}
+    res = count < sizeof(lane) * 8 ? (m1u64)(expr) : (m1u64)                                       \
+    {                                                                                              \
+        0                                                                                          \
+    }
 #define SAR_BY(lane, expr, count_)                                                                 \
     u64 count = (count_);                                                                          \
     V(lane) a = (V(lane))x;                                                                        \
@@ -214,7 +217,7 @@ MOVE(op_maskmovq_slow, maskmovq,
      if (!mask_store(cpu, i, (const u8 *)&from, (const u8 *)&mask, 8))
          return false;
      mmx_enter(cpu))
-MOVE(op_emms_slow, emms, (void)i; cpu->ftw_empty = 0xff)
+MOVE(op_emms_slow, emms, (void)i; fpu_set_top(cpu, 0); cpu->ftw_empty = 0xff)
 
 const struct op_family fam_movd_mmx_load = {
     {{FORMS_SLOW(op_movd_mmx_load32_slow, op_movd_mmx_load32_gen),

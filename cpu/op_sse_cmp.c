@@ -47,7 +47,7 @@ static bool compare_lanes(struct cpu *cpu, const struct insn *i, const void *src
 }
 
 /* Without NaNs a predicate is a choice of "equal" and "less", perhaps inverted. */
-#define PICK_EQ(imm) ((~(imm) & 1))
+#define PICK_EQ(imm) ((~(imm)&1))
 #define PICK_LT(imm) (((imm) ^ ((imm) >> 1)) & 1)
 #define PICK_NOT(imm) (((imm) >> 2) & 1)
 
@@ -72,14 +72,16 @@ static ALWAYS_INLINE v2u64 mask_of(u64 bit)
 static ALWAYS_INLINE bool cmpps_fast(u64 imm, v2u64 x, v2u64 y, v2u64 *res)
 {
     v4f32 a = (v4f32)x, b = (v4f32)y;
-    v2u64 hit = ((v2u64)(a == b) & mask_of(PICK_EQ(imm))) | ((v2u64)(a < b) & mask_of(PICK_LT(imm)));
+    v2u64 hit =
+        ((v2u64)(a == b) & mask_of(PICK_EQ(imm))) | ((v2u64)(a < b) & mask_of(PICK_LT(imm)));
     *res = hit ^ mask_of(PICK_NOT(imm));
     return likely(none(unusual_ps(x) | unusual_ps(y)));
 }
 static ALWAYS_INLINE bool cmppd_fast(u64 imm, v2u64 x, v2u64 y, v2u64 *res)
 {
     v2f64 a = (v2f64)x, b = (v2f64)y;
-    v2u64 hit = ((v2u64)(a == b) & mask_of(PICK_EQ(imm))) | ((v2u64)(a < b) & mask_of(PICK_LT(imm)));
+    v2u64 hit =
+        ((v2u64)(a == b) & mask_of(PICK_EQ(imm))) | ((v2u64)(a < b) & mask_of(PICK_LT(imm)));
     *res = hit ^ mask_of(PICK_NOT(imm));
     return likely(usual_pd(x) && usual_pd(y));
 }
@@ -114,10 +116,10 @@ static ALWAYS_INLINE bool cmppd_fast(u64 imm, v2u64 x, v2u64 y, v2u64 *res)
 #define SCALAR_LANE(n, bits) (*(u##bits *)(void *)cpu->xmm[n].q)
 
 #define COMPARE_SCALAR_FORM(name, form, EA, bits)                                                  \
-    COMPARE_FORM(name, form, u##bits, SCALAR_LANE(i->reg, bits),                                   \
-                 FROM_MEMORY(name, u##bits, fast_read(cpu, EA(cpu, i), (bits) / 8),                \
-                             host_load##bits),                                                     \
-                 SCALAR_LANE(i->reg, bits) = res, cmp##bits##_fast)
+    COMPARE_FORM(                                                                                  \
+        name, form, u##bits, SCALAR_LANE(i->reg, bits),                                            \
+        FROM_MEMORY(name, u##bits, fast_read(cpu, EA(cpu, i), (bits) / 8), host_load##bits),       \
+        SCALAR_LANE(i->reg, bits) = res, cmp##bits##_fast)
 #define COMPARE_SCALAR(name, bits)                                                                 \
     COMPARE_TWINS(name, (bits) / 8, 1)                                                             \
     static HANDLER(op_##name##_reg)                                                                \
@@ -229,8 +231,8 @@ COMI_FAST(64, double)
     static HANDLER(op_##name##_reg)                                                                \
     {                                                                                              \
         u64 flags;                                                                                 \
-        if (unlikely(!comi##bits##_fast(SCALAR_LANE(i->reg, bits), SCALAR_LANE(i->rm, bits),       \
-                                        &flags)))                                                  \
+        if (unlikely(                                                                              \
+                !comi##bits##_fast(SCALAR_LANE(i->reg, bits), SCALAR_LANE(i->rm, bits), &flags)))  \
             return op_##name##_slow(cpu, i);                                                       \
         set_relation(cpu, flags);                                                                  \
         NEXT;                                                                                      \

@@ -11,7 +11,8 @@
         return __VA_ARGS__;                                                                        \
     }
 #define MAGNITUDE(v) ((s64)(v) < 0 ? -(u64)(v) : (u64)(v))
-#define TO_INT(bits, from, rounding) fp_to_int(env, fp_unpack##from(env, (u##from)v), bits, rounding)
+#define TO_INT(bits, from, rounding)                                                               \
+    fp_to_int(env, fp_unpack##from(env, (u##from)v), bits, rounding)
 #define FROM_INT(to, v) fp_pack##to(fp_from_int(env, &fp_f##to, MAGNITUDE(v), (s64)(v) < 0))
 /* clang-format off */
 LANE(f32_to_f64, fp_pack64(fp_convert(env, &fp_f64, fp_unpack32(env, (u32)v))))
@@ -35,7 +36,7 @@ struct convert {
     lane_fn *fn;
     u8 from, to; /* bytes of a source and of a result lane */
     u8 count;
-    bool clear;  /* the rest of the result is zero, not the destination's */
+    bool clear; /* the rest of the result is zero, not the destination's */
 };
 
 /* The result in res, which holds the destination's old value. */
@@ -141,7 +142,7 @@ static ALWAYS_INLINE bool pd2ps_fast(u32 mxcsr, v2u64 v, v2u64 *res)
 }
 static ALWAYS_INLINE bool dq2ps_fast(u32 mxcsr, v2u64 v, v2u64 *res)
 {
-    *res = (v2u64)__builtin_convertvector((v4s32)v, v4f32);
+    *res = (v2u64) __builtin_convertvector((v4s32)v, v4f32);
     return likely(env_sticky(mxcsr));
 }
 static ALWAYS_INLINE bool dq2pd_fast(u32 mxcsr, u64 v, v2u64 *res)
@@ -156,7 +157,7 @@ static ALWAYS_INLINE bool tps2dq_fast(u32 mxcsr, v2u64 v, v2u64 *res)
     v4s32 beyond = (v4s32)((v4s32)((v4u32)v & 0x7fffffffu) >= 0x4f000000);
     if (unlikely(!none(beyond)) || unlikely((mxcsr & 0x1fa0) != 0x1fa0))
         return false;
-    *res = (v2u64)__builtin_convertvector((v4f32)v, v4s32);
+    *res = (v2u64) __builtin_convertvector((v4f32)v, v4s32);
     return true;
 }
 /* clang-format off */
@@ -304,7 +305,7 @@ FAMILY_INT(cvtsi2ss)
         type a = f##from##_of(v);                                                                  \
         s##bits r = (s##bits)a;                                                                    \
         *res = (u##bits)r;                                                                         \
-        return likely((mxcsr & (0x1000 + FP_PE)) == 0x1000 + FP_PE) || (type)r == a;                 \
+        return likely((mxcsr & (0x1000 + FP_PE)) == 0x1000 + FP_PE) || (type)r == a;               \
     }
 /*
  * To nearest: adding and taking away 1.5 * 2^52 rounds in the host's arithmetic, for magnitudes below

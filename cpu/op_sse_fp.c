@@ -55,7 +55,8 @@ bool sse_operand(struct cpu *cpu, const struct insn *i, void *to, unsigned size)
 #define LANE_BINARY(op)                                                                            \
     static u64 op##_lane32(struct fp_env *env, u64 a, u64 b)                                       \
     {                                                                                              \
-        return fp_pack32(fp_##op(env, &fp_f32, fp_unpack32(env, (u32)a), fp_unpack32(env, (u32)b))); \
+        return fp_pack32(                                                                          \
+            fp_##op(env, &fp_f32, fp_unpack32(env, (u32)a), fp_unpack32(env, (u32)b)));            \
     }                                                                                              \
     static u64 op##_lane64(struct fp_env *env, u64 a, u64 b)                                       \
     {                                                                                              \
@@ -83,7 +84,7 @@ static u64 sqrt_lane64(struct fp_env *env, u64 a, u64 b)
     {                                                                                              \
         struct fp x = fp_unpack32(env, (u32)a), y = fp_unpack32(env, (u32)b);                      \
         enum fp_relation rel = fp_compare(env, x, y, true);                                        \
-        if (rel == FP_UNORDERED)                                                                   \
+        if (fp_is_nan(y))                                                                          \
             return b;                                                                              \
         return fp_pack32(rel == (wanted) ? x : y);                                                 \
     }                                                                                              \
@@ -91,7 +92,7 @@ static u64 sqrt_lane64(struct fp_env *env, u64 a, u64 b)
     {                                                                                              \
         struct fp x = fp_unpack64(env, a), y = fp_unpack64(env, b);                                \
         enum fp_relation rel = fp_compare(env, x, y, true);                                        \
-        if (rel == FP_UNORDERED)                                                                   \
+        if (fp_is_nan(y))                                                                          \
             return b;                                                                              \
         return fp_pack64(rel == (wanted) ? x : y);                                                 \
     }
@@ -307,7 +308,7 @@ static struct fp approximate(struct fp v)
 {
     struct fp_env env = {.masks = FP_ALL, .ftz = true};
     static const struct fp_format f = {12, -126, 127, 0};
-    return v.cls == FP_FINITE ? fp_round(&env, &f, v.sign, v.exp, v.sig, 0) : v;
+    return v.cls == FPC_FINITE ? fp_round(&env, &f, v.sign, v.exp, v.sig, 0) : v;
 }
 
 static struct fp unpack_source(u64 b)
@@ -320,7 +321,7 @@ static u64 rcp_lane(struct fp_env *env, u64 a, u64 b)
 {
     (void)env, (void)a;
     struct fp_env exact = {.masks = FP_ALL, .ftz = true};
-    struct fp one = {.cls = FP_FINITE, .sig = BIT(63)};
+    struct fp one = {.cls = FPC_FINITE, .sig = BIT(63)};
     return fp_pack32(approximate(fp_div(&exact, &fp_f64, one, unpack_source(b))));
 }
 
@@ -328,7 +329,7 @@ static u64 rsqrt_lane(struct fp_env *env, u64 a, u64 b)
 {
     (void)env, (void)a;
     struct fp_env exact = {.masks = FP_ALL, .ftz = true};
-    struct fp one = {.cls = FP_FINITE, .sig = BIT(63)};
+    struct fp one = {.cls = FPC_FINITE, .sig = BIT(63)};
     struct fp root = fp_sqrt(&exact, &fp_f64, unpack_source(b));
     return fp_pack32(approximate(fp_div(&exact, &fp_f64, one, root)));
 }

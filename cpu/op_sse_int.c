@@ -12,8 +12,7 @@
 #define V_u64 v2u64
 
 #define SHUFFLE(T, x, y, ...) __builtin_shufflevector((T)(x), (T)(y), __VA_ARGS__)
-#define EVEN8(x, y)                                                                                \
-    SHUFFLE(v16u8, x, y, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+#define EVEN8(x, y) SHUFFLE(v16u8, x, y, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
 #define EVEN16(x, y) SHUFFLE(v8u16, x, y, 0, 2, 4, 6, 8, 10, 12, 14)
 #define LO8(x, y) SHUFFLE(v16u8, x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
 #define HI8(x, y) SHUFFLE(v16u8, x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
@@ -74,7 +73,10 @@
     u64 count = (count_);                                                                          \
     V(lane) a = (V(lane))x;                                                                        \
     lane c = (lane)(count & (sizeof(lane) * 8 - 1));                                               \
-    res = (v2u64)(expr) & -(v2u64){count < sizeof(lane) * 8, count < sizeof(lane) * 8}
+    res = (v2u64)(expr) & -(v2u64)                                                                 \
+    {                                                                                              \
+        count < sizeof(lane) * 8, count < sizeof(lane) * 8                                         \
+    }
 #define SAR_BY(lane, expr, count_)                                                                 \
     u64 count = (count_);                                                                          \
     V(lane) a = (V(lane))x;                                                                        \
@@ -168,7 +170,8 @@ FAMILY_REG(pslldq, op_pslldq_reg);
 
 #define LANE32(from, n) host_load32((from) + 4 * ((imm >> (2 * (n))) & 3))
 #define LANE16(from, n) (u64) host_load16((from) + 2 * ((imm >> (2 * (n))) & 3))
-#define FOUR16(from) (LANE16(from, 0) | LANE16(from, 1) << 16 | LANE16(from, 2) << 32 | LANE16(from, 3) << 48)
+#define FOUR16(from)                                                                               \
+    (LANE16(from, 0) | LANE16(from, 1) << 16 | LANE16(from, 2) << 32 | LANE16(from, 3) << 48)
 #define PUT2(lo, hi)                                                                               \
     host_store128(d, (v2u64){lo, hi}) /* one store, which later loads can be forwarded from */
 /* clang-format off */

@@ -171,10 +171,9 @@ FAMILY_GPR(movd_store, op_movd_store32_reg, op_movss_store, op_movd_store64_reg,
 
 DEF_STORE(op_movnti32, 32, REG32(cpu, i->reg))
 DEF_STORE(op_movnti64, 64, REG64(cpu, i->reg))
-const struct op_family fam_movnti = {
-    {{FORMS_ONLY_MEM(op_movnti32), FORMS_ONLY_MEM(op_movnti32), FORMS_ONLY_MEM(op_movnti32),
-      FORMS_ONLY_MEM(op_movnti64)},
-     {{0}}}};
+const struct op_family fam_movnti = {{{FORMS_ONLY_MEM(op_movnti32), FORMS_ONLY_MEM(op_movnti32),
+                                       FORMS_ONLY_MEM(op_movnti32), FORMS_ONLY_MEM(op_movnti64)},
+                                      {{0}}}};
 
 /* The sign bits of 8 bytes, gathered: each bit lands in the top byte, no two of them in one place. */
 static ALWAYS_INLINE u32 byte_signs(u64 v)
@@ -204,7 +203,8 @@ FAMILY_REG(movmskpd, op_movmskpd_reg);
 
 /* ---- MASKMOVDQU: bytes whose mask is set go to DS:rDI, or the segment of a prefix ---- */
 
-bool mask_store(struct cpu *cpu, const struct insn *i, const u8 *from, const u8 *mask, unsigned size)
+bool mask_store(struct cpu *cpu, const struct insn *i, const u8 *from, const u8 *mask,
+                unsigned size)
 {
     static const u64 masks[4] = {0xffff, UINT32_MAX, UINT64_MAX, UINT64_MAX};
     u64 at = cpu->gpr[RDI] & masks[EA_SIZE(i)], lin;

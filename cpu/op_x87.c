@@ -119,7 +119,9 @@ static void load_converted(struct cpu *cpu, const struct insn *i, struct fp v)
     }
     struct fp_env env = x87_env(cpu);
     v = fp_convert(&env, &fp_f80, v);
-    if (x87_raise(cpu, i, env.flags, false))
+    x87_raise(cpu, i, env.flags, false);
+    /* A denormal is loaded even when its exception is unmasked. */
+    if (!(env.flags & ~cpu->fcw & FP_IE))
         x87_push(cpu, v);
 }
 
@@ -230,7 +232,8 @@ static bool store(struct cpu *cpu, const struct insn *i, const struct x87_store 
     if (allowed && !mem_write(cpu, i, s->bytes, s->size))
         return false;
     x87_note(cpu, i, true);
-    x87_raise(cpu, i, s->flags, s->up);
+    /* What isn't stored isn't rounded. */
+    x87_raise(cpu, i, allowed ? s->flags : s->flags & ~FP_PE, s->up && allowed);
     if (allowed && s->pop)
         x87_pop(cpu);
     return true;
@@ -401,7 +404,6 @@ static bool move_if(struct cpu *cpu, const struct insn *i, bool condition)
             x87_put(cpu, 0, fp_indefinite());
         return true;
     }
-    cpu->fsw &= (u16)~FSW_C1;
     if (condition)
         *x87_reg(cpu, 0) = *x87_reg(cpu, i->rm);
     return true;
@@ -459,7 +461,7 @@ static bool load_constant(struct cpu *cpu, const struct insn *i, s32 exp, u64 si
         return false;
     x87_note(cpu, i, false);
     struct fp_env env = x87_env(cpu);
-    struct fp v = {.cls = FP_ZERO};
+    struct fp v = {.cls = FPC_ZERO};
     if (sig)
         v = fp_round(&env, &fp_f80, false, exp, sig, ext);
     x87_push_checked(cpu, i, v);
@@ -492,7 +494,8 @@ CONSTANT(fldz, 0, 0, 0)
     }                                                                                              \
     X87_REG(name)
 MANAGE(fnop, (void)i)
-MANAGE(ffree, cpu->ftw_empty |= (u8)(1u << fpu_phys(cpu, i->rm)))
-MANAGE(ffreep, cpu->ftw_empty |= (u8)(1u << fpu_phys(cpu, i->rm)); x87_pop(cpu))
+MANAGE(ffree, cpu->ftw_empty |= (u8)(1u << fpu_phys(cpu, i->rm)); cpu->fsw &= (u16)~FSW_C1)
+MANAGE(ffreep, cpu->ftw_empty |= (u8)(1u << fpu_phys(cpu, i->rm)); cpu->fsw &= (u16)~FSW_C1;
+       x87_pop(cpu))
 MANAGE(fdecstp, fpu_set_top(cpu, fpu_top(cpu) - 1); cpu->fsw &= (u16)~FSW_C1)
 MANAGE(fincstp, fpu_set_top(cpu, fpu_top(cpu) + 1); cpu->fsw &= (u16)~FSW_C1)

@@ -2,7 +2,8 @@
 /* x87: arithmetic of two operands, comparisons, and what goes with them. */
 #include "cpu/x87.h"
 
-typedef struct fp binary_fn(struct fp_env *env, const struct fp_format *f, struct fp a, struct fp b);
+typedef struct fp binary_fn(struct fp_env *env, const struct fp_format *f, struct fp a,
+                            struct fp b);
 
 static struct fp subr(struct fp_env *env, const struct fp_format *f, struct fp a, struct fp b)
 {
@@ -141,41 +142,54 @@ static const u16 relation_cc[] = {
     [FP_UNORDERED] = FSW_C0 | FSW_C2 | FSW_C3,
 };
 
-/* Compares ST(0) with b; false: unmasked exception, nothing set, no pops. */
-static bool relate(struct cpu *cpu, const struct insn *i, struct fp b, bool signal,
-                   enum fp_relation *rel)
+/*
+ * What a comparison found. SDM "FCOM": with an unmasked invalid-operation exception the condition
+ * codes are not set; with an unmasked denormal exception they are, as processors do, but nothing is
+ * popped.
+ */
+struct finding {
+    enum fp_relation rel;
+    bool set, pop;
+};
+
+/* Compares ST(0) with b. */
+static struct finding relate(struct cpu *cpu, const struct insn *i, struct fp b, bool signal)
 {
     struct fp_env env = x87_env(cpu);
-    *rel = fp_compare(&env, x87_get(cpu, 0), b, signal);
-    return x87_raise(cpu, i, env.flags, false);
+    struct finding f = {.rel = fp_compare(&env, x87_get(cpu, 0), b, signal)};
+    f.pop = x87_raise(cpu, i, env.flags, false);
+    f.set = !(env.flags & ~cpu->fcw & FP_IE);
+    return f;
 }
 
-static bool relate_register(struct cpu *cpu, const struct insn *i, unsigned n, bool signal,
-                            enum fp_relation *rel)
+static struct finding missing(struct cpu *cpu, const struct insn *i)
+{
+    bool masked = x87_underflow(cpu, i);
+    return (struct finding){FP_UNORDERED, masked, masked};
+}
+
+static struct finding relate_register(struct cpu *cpu, const struct insn *i, unsigned n,
+                                      bool signal)
 {
     x87_note(cpu, i, false);
-    if (unlikely(x87_empty(cpu, 0) || x87_empty(cpu, n))) {
-        *rel = FP_UNORDERED;
-        return x87_underflow(cpu, i);
-    }
-    return relate(cpu, i, x87_get(cpu, n), signal, rel);
+    if (unlikely(x87_empty(cpu, 0) || x87_empty(cpu, n)))
+        return missing(cpu, i);
+    return relate(cpu, i, x87_get(cpu, n), signal);
 }
 
-static void set_cc(struct cpu *cpu, u16 cc)
+static void finish(struct cpu *cpu, struct finding f, unsigned pops)
 {
-    cpu->fsw = (u16)((cpu->fsw & ~(FSW_C0 | FSW_C2 | FSW_C3)) | cc);
+    if (f.set)
+        cpu->fsw = (u16)((cpu->fsw & ~(FSW_C0 | FSW_C2 | FSW_C3)) | relation_cc[f.rel]);
+    while (f.pop && pops--)
+        x87_pop(cpu);
 }
 
 static bool compare(struct cpu *cpu, const struct insn *i, unsigned n, bool signal, unsigned pops)
 {
-    enum fp_relation rel;
     if (!x87_wait(cpu))
         return false;
-    if (!relate_register(cpu, i, n, signal, &rel))
-        return true;
-    set_cc(cpu, relation_cc[rel]);
-    while (pops--)
-        x87_pop(cpu);
+    finish(cpu, relate_register(cpu, i, n, signal), pops);
     return true;
 }
 
@@ -187,14 +201,14 @@ static bool compare_flags(struct cpu *cpu, const struct insn *i, bool signal, bo
         [FP_GREATER] = 0,
         [FP_UNORDERED] = FLAG_ZF | FLAG_PF | FLAG_CF,
     };
-    enum fp_relation rel;
     if (!x87_wait(cpu))
         return false;
-    if (!relate_register(cpu, i, i->rm, signal, &rel))
-        return true;
-    cpu->cc_op = CC_EFLAGS;
-    cpu->cc_src = flags[rel];
-    if (pop)
+    struct finding f = relate_register(cpu, i, i->rm, signal);
+    if (f.set) {
+        cpu->cc_op = CC_EFLAGS;
+        cpu->cc_src = flags[f.rel];
+    }
+    if (f.pop && pop)
         x87_pop(cpu);
     return true;
 }
@@ -202,16 +216,10 @@ static bool compare_flags(struct cpu *cpu, const struct insn *i, bool signal, bo
 static bool compare_memory(struct cpu *cpu, const struct insn *i, enum operand_kind kind, bool pop)
 {
     struct fp v;
-    enum fp_relation rel = FP_UNORDERED;
     if (!operand(cpu, i, kind, &v))
         return false;
     x87_note(cpu, i, true);
-    bool ok = x87_empty(cpu, 0) ? x87_underflow(cpu, i) : relate(cpu, i, v, true, &rel);
-    if (!ok)
-        return true;
-    set_cc(cpu, relation_cc[rel]);
-    if (pop)
-        x87_pop(cpu);
+    finish(cpu, x87_empty(cpu, 0) ? missing(cpu, i) : relate(cpu, i, v, true), pop);
     return true;
 }
 
@@ -249,22 +257,19 @@ COMPARE(fucomip, compare_flags(cpu, i, false, true))
 
 X87_HANDLER(x87_ftst)
 {
-    enum fp_relation rel = FP_UNORDERED;
+    const struct fp zero = {.cls = FPC_ZERO};
     if (!x87_wait(cpu))
         return false;
     x87_note(cpu, i, false);
-    bool ok = x87_empty(cpu, 0) ? x87_underflow(cpu, i)
-                                : relate(cpu, i, (struct fp){.cls = FP_ZERO}, true, &rel);
-    if (ok)
-        set_cc(cpu, relation_cc[rel]);
+    finish(cpu, x87_empty(cpu, 0) ? missing(cpu, i) : relate(cpu, i, zero, true), 0);
     return true;
 }
 
 X87_HANDLER(x87_fxam)
 {
     static const u16 classes[] = {
-        [FP_ZERO] = FSW_C3,         [FP_FINITE] = FSW_C2, [FP_INF] = FSW_C2 | FSW_C0,
-        [FP_QNAN] = FSW_C0,         [FP_SNAN] = FSW_C0,   [FP_SPECIAL] = 0,
+        [FPC_ZERO] = FSW_C3, [FPC_FINITE] = FSW_C2, [FPC_INF] = FSW_C2 | FSW_C0,
+        [FPC_QNAN] = FSW_C0, [FPC_SNAN] = FSW_C0,   [FPC_SPECIAL] = 0,
     };
     if (!x87_wait(cpu))
         return false;

@@ -154,7 +154,6 @@ static void env_apply(struct cpu *cpu, const u8 *env, bool wide)
 
 /* ---- Memory: more than an access can hold, so probed before and moved piecewise ---- */
 
-
 static bool block_read(struct cpu *cpu, const struct insn *i, u8 *to, unsigned size)
 {
     u64 lin;

@@ -9,19 +9,19 @@ static struct fp invalid(struct fp_env *env)
 }
 static struct fp infinity(bool sign)
 {
-    return (struct fp){.cls = FP_INF, .sign = sign};
+    return (struct fp){.cls = FPC_INF, .sign = sign};
 }
 static struct fp zero(bool sign)
 {
-    return (struct fp){.cls = FP_ZERO, .sign = sign};
+    return (struct fp){.cls = FPC_ZERO, .sign = sign};
 }
 
 /* NaNs and unsupported encodings; true: *r is the result. */
 static bool odd_operands(struct fp_env *env, struct fp a, struct fp b, struct fp *r)
 {
-    if (a.cls <= FP_INF && b.cls <= FP_INF)
+    if (a.cls <= FPC_INF && b.cls <= FPC_INF)
         return false;
-    *r = a.cls == FP_SPECIAL || b.cls == FP_SPECIAL ? invalid(env) : fp_propagate(env, a, b);
+    *r = a.cls == FPC_SPECIAL || b.cls == FPC_SPECIAL ? invalid(env) : fp_propagate(env, a, b);
     return true;
 }
 
@@ -69,10 +69,10 @@ X87_REG(frndint)
 
 static struct fp scale_special(struct fp_env *env, struct fp a, struct fp b)
 {
-    if (b.cls == FP_INF && b.sign)
-        return a.cls == FP_INF ? invalid(env) : zero(a.sign);
-    if (b.cls == FP_INF)
-        return a.cls == FP_ZERO ? invalid(env) : infinity(a.sign);
+    if (b.cls == FPC_INF && b.sign)
+        return a.cls == FPC_INF ? invalid(env) : zero(a.sign);
+    if (b.cls == FPC_INF)
+        return a.cls == FPC_ZERO ? invalid(env) : infinity(a.sign);
     return a;
 }
 
@@ -83,11 +83,11 @@ static struct fp scale(struct fp_env *env, const struct fp_format *f, struct fp 
     if (odd_operands(env, a, b, &r))
         return r;
     u8 flags = env->flags;
-    if (a.cls != FP_FINITE || b.cls == FP_INF)
+    if (a.cls != FPC_FINITE || b.cls == FPC_INF)
         r = scale_special(env, a, b);
     else {
         s32 power = 0x10000; /* far beyond any exponent */
-        if (b.cls == FP_ZERO || b.exp < 0)
+        if (b.cls == FPC_ZERO || b.exp < 0)
             power = 0;
         else if (b.exp < 16)
             power = (s32)(b.sig >> (63 - b.exp));
@@ -123,9 +123,9 @@ static void extract(struct fp_env *env, struct fp a, struct fp *exponent, struct
     *significand = a;
     if (odd_operands(env, a, a, exponent)) {
         *significand = *exponent;
-    } else if (a.cls == FP_INF) {
+    } else if (a.cls == FPC_INF) {
         *exponent = infinity(false);
-    } else if (a.cls == FP_ZERO) {
+    } else if (a.cls == FPC_ZERO) {
         env->flags |= FP_ZE;
         *exponent = infinity(true);
     } else {
@@ -165,6 +165,7 @@ X87_REG(fxtract)
 struct remainder {
     struct fp value;
     u64 quotient; /* low bits */
+    bool divided; /* there is a quotient */
     bool partial; /* the exponent came down, but not below that of the divisor */
 };
 
@@ -212,7 +213,7 @@ static struct remainder divide(struct fp_env *env, struct fp a, struct fp b, boo
         r.partial = true;
         return r;
     }
-    if (distance < 0) { /* nearest only: the quotient is 0 or 1 */
+    if (distance < 0) {     /* nearest only: the quotient is 0 or 1 */
         u128 twice = a.sig; /* 2a in units of b's last place */
         bool up = twice > b.sig;
         rest = up ? 0 : a.sig;
@@ -237,14 +238,15 @@ static struct remainder remainder_of(struct fp_env *env, struct fp a, struct fp 
     struct remainder r = {.value = a};
     if (odd_operands(env, a, b, &r.value))
         return r;
-    if (a.cls == FP_INF || b.cls == FP_ZERO) {
+    if (a.cls == FPC_INF || b.cls == FPC_ZERO) {
         r.value = invalid(env);
         return r;
     }
     if (a.denormal || b.denormal)
         env->flags |= FP_DE;
-    if (a.cls == FP_FINITE && b.cls == FP_FINITE)
+    if (a.cls == FPC_FINITE && b.cls == FPC_FINITE)
         r = divide(env, a, b, nearest);
+    r.divided = true;
     return r;
 }
 
@@ -253,6 +255,7 @@ static bool remainder_insn(struct cpu *cpu, const struct insn *i, bool nearest)
     if (!x87_wait(cpu))
         return false;
     x87_note(cpu, i, false);
+    cpu->fsw &= (u16)~FSW_C2;
     if (unlikely(x87_empty(cpu, 0) || x87_empty(cpu, 1))) {
         if (x87_underflow(cpu, i))
             x87_put(cpu, 0, fp_indefinite());
@@ -263,6 +266,8 @@ static bool remainder_insn(struct cpu *cpu, const struct insn *i, bool nearest)
     if (!x87_raise(cpu, i, env.flags, false))
         return true;
     x87_put(cpu, 0, r.value);
+    if (!r.divided)
+        return true;
     unsigned cc = (r.quotient & 4 ? FSW_C0 : 0) | (r.quotient & 2 ? FSW_C3 : 0) |
                   (r.quotient & 1 ? FSW_C1 : 0) | (r.partial ? FSW_C2 : 0);
     cpu->fsw = (u16)((cpu->fsw & ~FSW_CC) | cc);

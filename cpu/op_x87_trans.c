@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * x87 transcendental instructions, by MPFR: 128 bits of the true value and whether more follow, then
- * rounded once, so results are the correctly rounded ones. Processors may be off by an ulp, and their
- * FSIN and kin reduce the argument by a pi of 66 bits; neither is imitated.
+ * rounded once, so results are the correctly rounded ones; processors may be off by an ulp. FSIN and
+ * kin reduce their argument by the pi of 66 bits that the SDM documents ("Approximation of Pi").
  */
 #include "cpu/x87.h"
 
@@ -16,9 +16,9 @@
 static void to_mpfr(mpfr_t x, struct fp a)
 {
     mpfr_init2(x, 64);
-    if (a.cls == FP_ZERO)
+    if (a.cls == FPC_ZERO)
         mpfr_set_zero(x, a.sign ? -1 : 1);
-    else if (a.cls == FP_INF)
+    else if (a.cls == FPC_INF)
         mpfr_set_inf(x, a.sign ? -1 : 1);
     else {
         mpfr_set_uj_2exp(x, a.sig, a.exp - 63, MPFR_RNDN);
@@ -30,9 +30,9 @@ static void to_mpfr(mpfr_t x, struct fp a)
 /* v was rounded to zero with this ternary value (0: exact). Clears v. */
 static struct fp from_mpfr(struct fp_env *env, mpfr_t v, int ternary)
 {
-    struct fp r = {.cls = FP_ZERO, .sign = mpfr_signbit(v)};
+    struct fp r = {.cls = FPC_ZERO, .sign = mpfr_signbit(v)};
     if (mpfr_inf_p(v)) {
-        r.cls = FP_INF;
+        r.cls = FPC_INF;
     } else if (!mpfr_zero_p(v)) {
         u64 limb[2] = {0, 0};
         mpz_t z;
@@ -69,19 +69,19 @@ static struct fp invalid(struct fp_env *env)
 }
 static struct fp infinity(bool sign)
 {
-    return (struct fp){.cls = FP_INF, .sign = sign};
+    return (struct fp){.cls = FPC_INF, .sign = sign};
 }
 static struct fp zero(bool sign)
 {
-    return (struct fp){.cls = FP_ZERO, .sign = sign};
+    return (struct fp){.cls = FPC_ZERO, .sign = sign};
 }
-static const struct fp one = {.cls = FP_FINITE, .sig = UINT64_C(1) << 63};
+static const struct fp one = {.cls = FPC_FINITE, .sig = UINT64_C(1) << 63};
 
 static bool odd_operands(struct fp_env *env, struct fp a, struct fp b, struct fp *r)
 {
-    if (a.cls <= FP_INF && b.cls <= FP_INF)
+    if (a.cls <= FPC_INF && b.cls <= FPC_INF)
         return false;
-    *r = a.cls == FP_SPECIAL || b.cls == FP_SPECIAL ? invalid(env) : fp_propagate(env, a, b);
+    *r = a.cls == FPC_SPECIAL || b.cls == FPC_SPECIAL ? invalid(env) : fp_propagate(env, a, b);
     return true;
 }
 static void note_denormals(struct fp_env *env, struct fp a, struct fp b)
@@ -95,25 +95,62 @@ static void note_denormals(struct fp_env *env, struct fp a, struct fp b)
 /* Magnitudes from 2^63 on are left alone with C2 set. */
 static bool too_large(struct fp a)
 {
-    return a.cls == FP_FINITE && a.exp >= 63;
+    return a.cls == FPC_FINITE && a.exp >= 63;
 }
 
-static struct fp circular(struct fp_env *env, mpfr_unary *fn, struct fp a)
+enum circle { CIRCLE_SIN, CIRCLE_COS, CIRCLE_TAN };
+
+/* x less the nearest multiple, returned, of half of pi. */
+static long reduce(mpfr_t x)
+{
+    mpfr_t half_pi, arg;
+    long quotient;
+    mpfr_inits2(68, half_pi, arg, (mpfr_ptr)NULL);
+    mpfr_set_str(half_pi, "1.921fb54442d184698", 16, MPFR_RNDN); /* pi's c90fdaa22168c234c / 2 */
+    mpfr_set(arg, x, MPFR_RNDN);
+    mpfr_set_prec(x, 256);
+    mpfr_remquo(x, &quotient, arg, half_pi, MPFR_RNDN);
+    mpfr_clears(half_pi, arg, (mpfr_ptr)NULL);
+    return quotient;
+}
+
+/* The function of the angle that `quarters` right angles and x make. */
+static int circle_value(mpfr_t v, const mpfr_t x, enum circle fn, long quarters)
+{
+    if (fn == CIRCLE_TAN) {
+        int ternary = quarters & 1 ? mpfr_cot(v, x, MPFR_RNDZ) : mpfr_tan(v, x, MPFR_RNDZ);
+        if (quarters & 1)
+            mpfr_neg(v, v, MPFR_RNDN);
+        return ternary;
+    }
+    quarters += fn == CIRCLE_COS;
+    int ternary = quarters & 1 ? mpfr_cos(v, x, MPFR_RNDZ) : mpfr_sin(v, x, MPFR_RNDZ);
+    if (quarters & 2)
+        mpfr_neg(v, v, MPFR_RNDN);
+    return ternary;
+}
+
+static struct fp circular(struct fp_env *env, enum circle fn, struct fp a)
 {
     struct fp r;
     if (odd_operands(env, a, a, &r))
         return r;
-    if (a.cls == FP_INF)
+    if (a.cls == FPC_INF)
         return invalid(env);
     note_denormals(env, a, a);
-    return evaluate(env, fn, a);
+    mpfr_t x, v;
+    to_mpfr(x, a);
+    mpfr_init2(v, TRANS_PREC);
+    long quarters = a.cls == FPC_FINITE && a.exp >= -1 ? reduce(x) : 0;
+    int ternary = circle_value(v, x, fn, quarters);
+    mpfr_clear(x);
+    return from_mpfr(env, v, ternary);
 }
 
 /*
- * ST(0) = fn(ST(0)); if push, then second(ST(0)), or one when there is none, goes on top of it.
+ * ST(0) = fn(ST(0)); if push, then its cosine, or for the tangent one, goes on top of it.
  */
-static bool circular_insn(struct cpu *cpu, const struct insn *i, mpfr_unary *fn, bool push,
-                          mpfr_unary *second)
+static bool circular_insn(struct cpu *cpu, const struct insn *i, enum circle fn, bool push)
 {
     if (!x87_wait(cpu))
         return false;
@@ -135,8 +172,8 @@ static bool circular_insn(struct cpu *cpu, const struct insn *i, mpfr_unary *fn,
     }
     struct fp_env env = x87_env(cpu);
     struct fp r = circular(&env, fn, a);
-    if (second)
-        top = circular(&env, second, a);
+    if (fn == CIRCLE_SIN && push)
+        top = circular(&env, CIRCLE_COS, a);
     else if (fp_is_nan(r))
         top = r;
     if (!x87_raise(cpu, i, env.flags, env.up))
@@ -149,19 +186,19 @@ static bool circular_insn(struct cpu *cpu, const struct insn *i, mpfr_unary *fn,
 
 X87_HANDLER(x87_fsin)
 {
-    return circular_insn(cpu, i, mpfr_sin, false, NULL);
+    return circular_insn(cpu, i, CIRCLE_SIN, false);
 }
 X87_HANDLER(x87_fcos)
 {
-    return circular_insn(cpu, i, mpfr_cos, false, NULL);
+    return circular_insn(cpu, i, CIRCLE_COS, false);
 }
 X87_HANDLER(x87_fsincos)
 {
-    return circular_insn(cpu, i, mpfr_sin, true, mpfr_cos);
+    return circular_insn(cpu, i, CIRCLE_SIN, true);
 }
 X87_HANDLER(x87_fptan)
 {
-    return circular_insn(cpu, i, mpfr_tan, true, NULL);
+    return circular_insn(cpu, i, CIRCLE_TAN, true);
 }
 
 /* ---- F2XM1: 2^x - 1 for x from -1 to 1; undefined beyond ---- */
@@ -189,10 +226,10 @@ static struct fp two_to_x_less_one(struct fp_env *env, struct fp a)
     struct fp r;
     if (odd_operands(env, a, a, &r))
         return r;
-    if (a.cls == FP_ZERO)
+    if (a.cls == FPC_ZERO)
         return a;
-    if (a.cls == FP_INF)
-        return a.sign ? (struct fp){.cls = FP_FINITE, .sign = true, .sig = BIT(63)} : a;
+    if (a.cls == FPC_INF)
+        return a.sign ? (struct fp){.cls = FPC_FINITE, .sign = true, .sig = BIT(63)} : a;
     note_denormals(env, a, a);
     if (a.exp >= 1) /* undefined by the SDM */
         return a;
@@ -232,20 +269,20 @@ static struct fp times_log(struct fp_env *env, struct fp y, mpfr_t log, bool exa
 
 static struct fp ylog2_special(struct fp_env *env, struct fp x, struct fp y)
 {
-    bool below_one = x.cls == FP_ZERO || (x.cls == FP_FINITE && x.exp < 0);
-    bool is_one = x.cls == FP_FINITE && !x.exp && x.sig == BIT(63);
-    if (x.cls == FP_ZERO) {
-        if (y.cls == FP_ZERO)
+    bool below_one = x.cls == FPC_ZERO || (x.cls == FPC_FINITE && x.exp < 0);
+    bool is_one = x.cls == FPC_FINITE && !x.exp && x.sig == BIT(63);
+    if (x.cls == FPC_ZERO) {
+        if (y.cls == FPC_ZERO)
             return invalid(env);
-        if (y.cls == FP_FINITE)
+        if (y.cls == FPC_FINITE)
             env->flags |= FP_ZE;
         return infinity(!y.sign);
     }
-    if (is_one && y.cls == FP_INF)
+    if (is_one && y.cls == FPC_INF)
         return invalid(env);
-    if (x.cls == FP_INF && y.cls == FP_ZERO)
+    if (x.cls == FPC_INF && y.cls == FPC_ZERO)
         return invalid(env);
-    if (y.cls == FP_ZERO || is_one)
+    if (y.cls == FPC_ZERO || is_one)
         return zero(y.sign != below_one);
     return infinity(y.sign != below_one);
 }
@@ -255,10 +292,10 @@ static struct fp ylog2(struct fp_env *env, struct fp x, struct fp y)
     struct fp r;
     if (odd_operands(env, x, y, &r))
         return r;
-    if (x.sign && x.cls != FP_ZERO)
+    if (x.sign && x.cls != FPC_ZERO)
         return invalid(env);
-    bool is_one = x.cls == FP_FINITE && !x.exp && x.sig == BIT(63);
-    if (x.cls != FP_FINITE || y.cls != FP_FINITE || is_one) {
+    bool is_one = x.cls == FPC_FINITE && !x.exp && x.sig == BIT(63);
+    if (x.cls != FPC_FINITE || y.cls != FPC_FINITE || is_one) {
         r = ylog2_special(env, x, y);
         if (!(env->flags & (FP_IE | FP_ZE)))
             note_denormals(env, x, y);
@@ -278,14 +315,14 @@ static struct fp ylog2p1(struct fp_env *env, struct fp x, struct fp y)
     struct fp r;
     if (odd_operands(env, x, y, &r))
         return r;
-    if (x.cls == FP_INF || y.cls == FP_INF) {
-        bool bad = x.cls == FP_ZERO || y.cls == FP_ZERO || (x.cls == FP_INF && x.sign);
+    if (x.cls == FPC_INF || y.cls == FPC_INF) {
+        bool bad = x.cls == FPC_ZERO || y.cls == FPC_ZERO || (x.cls == FPC_INF && x.sign);
         return bad ? invalid(env) : infinity(x.sign != y.sign);
     }
-    if (x.cls == FP_FINITE && x.sign && x.exp >= 0)
+    if (x.cls == FPC_FINITE && x.sign && x.exp >= 0)
         return invalid(env); /* undefined by the SDM: 1 + x is not positive */
     note_denormals(env, x, y);
-    if (x.cls == FP_ZERO || y.cls == FP_ZERO)
+    if (x.cls == FPC_ZERO || y.cls == FPC_ZERO)
         return zero(x.sign != y.sign);
     mpfr_t arg, log, ln2;
     to_mpfr(arg, x);

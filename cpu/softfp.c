@@ -16,23 +16,23 @@ static unsigned leading_zeros(u64 v)
 
 static struct fp make_zero(bool sign)
 {
-    return (struct fp){.cls = FP_ZERO, .sign = sign};
+    return (struct fp){.cls = FPC_ZERO, .sign = sign};
 }
 static struct fp make_inf(bool sign)
 {
-    return (struct fp){.cls = FP_INF, .sign = sign};
+    return (struct fp){.cls = FPC_INF, .sign = sign};
 }
 
 struct fp fp_indefinite(void)
 {
-    return (struct fp){.cls = FP_QNAN, .sign = true, .sig = UINT64_C(3) << 62};
+    return (struct fp){.cls = FPC_QNAN, .sign = true, .sig = UINT64_C(3) << 62};
 }
 
 /* frac: the fraction left-aligned below bit 63. */
 static struct fp unpack_nan(bool sign, u64 frac)
 {
     return (struct fp){
-        .cls = frac & BIT(62) ? FP_QNAN : FP_SNAN, .sign = sign, .sig = frac | BIT(63)};
+        .cls = frac & BIT(62) ? FPC_QNAN : FPC_SNAN, .sign = sign, .sig = frac | BIT(63)};
 }
 
 static struct fp unpack_denormal(bool sign, u64 frac, s32 emin, bool daz)
@@ -40,7 +40,7 @@ static struct fp unpack_denormal(bool sign, u64 frac, s32 emin, bool daz)
     if (!frac || daz)
         return make_zero(sign);
     unsigned shift = leading_zeros(frac);
-    return (struct fp){.cls = FP_FINITE,
+    return (struct fp){.cls = FPC_FINITE,
                        .sign = sign,
                        .sig = frac << shift,
                        .exp = emin - (s32)shift,
@@ -56,7 +56,7 @@ struct fp fp_unpack32(const struct fp_env *env, u32 v)
         return unpack_denormal(sign, frac, -126, env->daz);
     if (exp == 0xff)
         return frac ? unpack_nan(sign, frac) : make_inf(sign);
-    return (struct fp){.cls = FP_FINITE, .sign = sign, .sig = frac | BIT(63), .exp = exp - 127};
+    return (struct fp){.cls = FPC_FINITE, .sign = sign, .sig = frac | BIT(63), .exp = exp - 127};
 }
 
 struct fp fp_unpack64(const struct fp_env *env, u64 v)
@@ -68,7 +68,7 @@ struct fp fp_unpack64(const struct fp_env *env, u64 v)
         return unpack_denormal(sign, frac, -1022, env->daz);
     if (exp == 0x7ff)
         return frac ? unpack_nan(sign, frac) : make_inf(sign);
-    return (struct fp){.cls = FP_FINITE, .sign = sign, .sig = frac | BIT(63), .exp = exp - 1023};
+    return (struct fp){.cls = FPC_FINITE, .sign = sign, .sig = frac | BIT(63), .exp = exp - 1023};
 }
 
 struct fp fp_unpack80(u64 mant, u16 se)
@@ -78,21 +78,21 @@ struct fp fp_unpack80(u64 mant, u16 se)
     if (exp == 0)
         return unpack_denormal(sign, mant, -16382, false); /* pseudo-denormals too */
     if (!(mant >> 63))
-        return (struct fp){.cls = FP_SPECIAL, .sign = sign, .sig = mant};
+        return (struct fp){.cls = FPC_SPECIAL, .sign = sign, .sig = mant};
     if (exp == 0x7fff)
         return mant << 1 ? unpack_nan(sign, mant & MASK(63)) : make_inf(sign);
-    return (struct fp){.cls = FP_FINITE, .sign = sign, .sig = mant, .exp = exp - 16383};
+    return (struct fp){.cls = FPC_FINITE, .sign = sign, .sig = mant, .exp = exp - 16383};
 }
 
 u32 fp_pack32(struct fp v)
 {
     u32 sign = (u32)v.sign << 31;
     switch (v.cls) {
-    case FP_ZERO:
+    case FPC_ZERO:
         return sign;
-    case FP_INF:
+    case FPC_INF:
         return sign | 0x7f800000;
-    case FP_FINITE:
+    case FPC_FINITE:
         if (v.exp < -126)
             return sign | (u32)(v.sig >> (40 - 126 - v.exp));
         return sign | (u32)(v.exp + 127) << 23 | ((u32)(v.sig >> 40) & 0x7fffff);
@@ -105,11 +105,11 @@ u64 fp_pack64(struct fp v)
 {
     u64 sign = (u64)v.sign << 63;
     switch (v.cls) {
-    case FP_ZERO:
+    case FPC_ZERO:
         return sign;
-    case FP_INF:
+    case FPC_INF:
         return sign | UINT64_C(0x7ff) << 52;
-    case FP_FINITE:
+    case FPC_FINITE:
         if (v.exp < -1022)
             return sign | v.sig >> (11 - 1022 - v.exp);
         return sign | (u64)(v.exp + 1023) << 52 | ((v.sig >> 11) & MASK(52));
@@ -122,15 +122,15 @@ void fp_pack80(struct fp v, u64 *mant, u16 *se)
 {
     u16 sign = (u16)(v.sign << 15);
     switch (v.cls) {
-    case FP_ZERO:
+    case FPC_ZERO:
         *mant = 0;
         *se = sign;
         break;
-    case FP_INF:
+    case FPC_INF:
         *mant = BIT(63);
         *se = sign | 0x7fff;
         break;
-    case FP_FINITE:
+    case FPC_FINITE:
         *mant = v.exp < -16382 ? v.sig >> (-16382 - v.exp) : v.sig;
         *se = (u16)(sign | (v.exp < -16382 ? 0 : v.exp + 16383));
         break;
@@ -186,18 +186,30 @@ static struct cut cut_to(const struct fp_env *env, bool sign, unsigned prec, u64
 
 static struct fp finite(bool sign, s32 exp, u64 sig)
 {
-    return (struct fp){.cls = FP_FINITE, .sign = sign, .exp = exp, .sig = sig};
+    return (struct fp){.cls = FPC_FINITE, .sign = sign, .exp = exp, .sig = sig};
+}
+
+/* An unmasked overflow: x87 adjusts the exponent, which FSCALE may exceed even so. */
+static struct fp wrapped_overflow(struct fp_env *env, const struct fp_format *f, struct fp v,
+                                  bool inexact)
+{
+    if (inexact)
+        env->flags |= FP_PE;
+    if (!env->x87)
+        return v;
+    v.exp -= f->wrap;
+    if (v.exp <= f->emax)
+        return v;
+    env->flags |= FP_PE;
+    env->up = true;
+    return make_inf(v.sign);
 }
 
 static struct fp overflow(struct fp_env *env, const struct fp_format *f, struct fp v, bool inexact)
 {
     env->flags |= FP_OE;
-    if (!(env->masks & FP_OE)) {
-        if (inexact)
-            env->flags |= FP_PE;
-        v.exp -= env->x87 ? f->wrap : 0;
-        return v;
-    }
+    if (!(env->masks & FP_OE))
+        return wrapped_overflow(env, f, v, inexact);
     env->flags |= FP_PE;
     bool inf = env->rounding == FP_NEAREST || env->rounding == (v.sign ? FP_DOWN : FP_UP);
     env->up = inf;
@@ -207,8 +219,8 @@ static struct fp overflow(struct fp_env *env, const struct fp_format *f, struct 
 }
 
 /* The result is below the format's normal numbers, even if rounded as though it had their range. */
-static struct fp underflow(struct fp_env *env, const struct fp_format *f, bool sign, s32 exp, u64 sig,
-                           u64 ext)
+static struct fp underflow(struct fp_env *env, const struct fp_format *f, bool sign, s32 exp,
+                           u64 sig, u64 ext)
 {
     unsigned shift = (unsigned)(f->emin - exp);
     if (shift > 127)
@@ -230,7 +242,8 @@ static struct fp underflow(struct fp_env *env, const struct fp_format *f, bool s
     return finite(sign, f->emin - (s32)zeros, c.sig << zeros);
 }
 
-struct fp fp_round(struct fp_env *env, const struct fp_format *f, bool sign, s32 exp, u64 sig, u64 ext)
+struct fp fp_round(struct fp_env *env, const struct fp_format *f, bool sign, s32 exp, u64 sig,
+                   u64 ext)
 {
     struct cut c = cut_to(env, sign, f->prec, sig, ext);
     struct fp v = finite(sign, exp + c.carry, c.carry ? BIT(63) : c.sig);
@@ -238,8 +251,14 @@ struct fp fp_round(struct fp_env *env, const struct fp_format *f, bool sign, s32
     if (unlikely(v.exp < f->emin)) {
         if (!(env->masks & FP_UE)) {
             env->flags |= FP_UE | (c.inexact ? FP_PE : 0);
-            v.exp += env->x87 ? f->wrap : 0;
-            return v;
+            if (!env->x87)
+                return v;
+            v.exp += f->wrap;
+            if (v.exp >= f->emin)
+                return v;
+            env->flags |= FP_PE; /* too small even for the adjusted exponent (FSCALE) */
+            env->up = false;
+            return make_zero(sign);
         }
         if (env->ftz) {
             env->flags |= FP_UE | FP_PE;
@@ -265,7 +284,7 @@ struct fp fp_round(struct fp_env *env, const struct fp_format *f, bool sign, s32
 
 static struct fp quiet(struct fp a)
 {
-    a.cls = FP_QNAN;
+    a.cls = FPC_QNAN;
     a.sig |= BIT(62);
     return a;
 }
@@ -283,7 +302,7 @@ static struct fp propagate_x87(struct fp a, struct fp b)
     if (!fp_is_nan(a))
         return quiet(b);
     if (a.cls != b.cls)
-        return quiet(a.cls == FP_QNAN ? a : b);
+        return quiet(a.cls == FPC_QNAN ? a : b);
     if (a.sig != b.sig)
         return quiet(a.sig > b.sig ? a : b);
     return quiet(a.sign ? b : a);
@@ -291,7 +310,7 @@ static struct fp propagate_x87(struct fp a, struct fp b)
 
 struct fp fp_propagate(struct fp_env *env, struct fp a, struct fp b)
 {
-    if (a.cls == FP_SNAN || b.cls == FP_SNAN)
+    if (a.cls == FPC_SNAN || b.cls == FPC_SNAN)
         env->flags |= FP_IE;
     if (env->x87)
         return propagate_x87(a, b);
@@ -301,9 +320,9 @@ struct fp fp_propagate(struct fp_env *env, struct fp a, struct fp b)
 /* True if the operands alone give the result. */
 static bool special_operands(struct fp_env *env, struct fp a, struct fp b, struct fp *res)
 {
-    if (likely(a.cls <= FP_INF && b.cls <= FP_INF))
+    if (likely(a.cls <= FPC_INF && b.cls <= FPC_INF))
         return false;
-    if (a.cls == FP_SPECIAL || b.cls == FP_SPECIAL)
+    if (a.cls == FPC_SPECIAL || b.cls == FPC_SPECIAL)
         *res = invalid(env);
     else
         *res = fp_propagate(env, a, b);
@@ -319,7 +338,8 @@ static void note_denormals(struct fp_env *env, struct fp a, struct fp b)
 /* ---- Arithmetic ---- */
 
 /* |a| >= |b|, both finite. */
-static struct fp add_magnitudes(struct fp_env *env, const struct fp_format *f, struct fp a, struct fp b)
+static struct fp add_magnitudes(struct fp_env *env, const struct fp_format *f, struct fp a,
+                                struct fp b)
 {
     u128 x = (u128)a.sig << 63, y = (u128)b.sig << 63;
     s32 distance = a.exp - b.exp;
@@ -340,9 +360,9 @@ static struct fp add_magnitudes(struct fp_env *env, const struct fp_format *f, s
 
 static struct fp add_zeros(struct fp_env *env, const struct fp_format *f, struct fp a, struct fp b)
 {
-    if (a.cls == FP_ZERO && b.cls == FP_ZERO)
+    if (a.cls == FPC_ZERO && b.cls == FPC_ZERO)
         return make_zero(a.sign == b.sign ? a.sign : env->rounding == FP_DOWN);
-    struct fp v = a.cls == FP_ZERO ? b : a;
+    struct fp v = a.cls == FPC_ZERO ? b : a;
     return fp_round(env, f, v.sign, v.exp, v.sig, 0);
 }
 
@@ -351,12 +371,12 @@ struct fp fp_add(struct fp_env *env, const struct fp_format *f, struct fp a, str
     struct fp res;
     if (special_operands(env, a, b, &res))
         return res;
-    if (a.cls == FP_INF && b.cls == FP_INF && a.sign != b.sign)
+    if (a.cls == FPC_INF && b.cls == FPC_INF && a.sign != b.sign)
         return invalid(env);
     note_denormals(env, a, b);
-    if (a.cls == FP_INF || b.cls == FP_INF)
-        return a.cls == FP_INF ? make_inf(a.sign) : make_inf(b.sign);
-    if (a.cls == FP_ZERO || b.cls == FP_ZERO)
+    if (a.cls == FPC_INF || b.cls == FPC_INF)
+        return a.cls == FPC_INF ? make_inf(a.sign) : make_inf(b.sign);
+    if (a.cls == FPC_ZERO || b.cls == FPC_ZERO)
         return add_zeros(env, f, a, b);
     bool larger = a.exp > b.exp || (a.exp == b.exp && a.sig >= b.sig);
     return larger ? add_magnitudes(env, f, a, b) : add_magnitudes(env, f, b, a);
@@ -375,12 +395,12 @@ struct fp fp_mul(struct fp_env *env, const struct fp_format *f, struct fp a, str
     if (special_operands(env, a, b, &res))
         return res;
     bool sign = a.sign != b.sign;
-    if ((a.cls == FP_INF && b.cls == FP_ZERO) || (a.cls == FP_ZERO && b.cls == FP_INF))
+    if ((a.cls == FPC_INF && b.cls == FPC_ZERO) || (a.cls == FPC_ZERO && b.cls == FPC_INF))
         return invalid(env);
     note_denormals(env, a, b);
-    if (a.cls == FP_INF || b.cls == FP_INF)
+    if (a.cls == FPC_INF || b.cls == FPC_INF)
         return make_inf(sign);
-    if (a.cls == FP_ZERO || b.cls == FP_ZERO)
+    if (a.cls == FPC_ZERO || b.cls == FPC_ZERO)
         return make_zero(sign);
     u128 product = (u128)a.sig * b.sig;
     s32 exp = a.exp + b.exp + 1;
@@ -409,16 +429,16 @@ struct fp fp_div(struct fp_env *env, const struct fp_format *f, struct fp a, str
     if (special_operands(env, a, b, &res))
         return res;
     bool sign = a.sign != b.sign;
-    if ((a.cls == FP_INF && b.cls == FP_INF) || (a.cls == FP_ZERO && b.cls == FP_ZERO))
+    if ((a.cls == FPC_INF && b.cls == FPC_INF) || (a.cls == FPC_ZERO && b.cls == FPC_ZERO))
         return invalid(env);
-    if (b.cls == FP_ZERO && a.cls == FP_FINITE) {
+    if (b.cls == FPC_ZERO && a.cls == FPC_FINITE) {
         env->flags |= FP_ZE;
         return make_inf(sign);
     }
     note_denormals(env, a, b);
-    if (a.cls == FP_INF || b.cls == FP_ZERO)
+    if (a.cls == FPC_INF || b.cls == FPC_ZERO)
         return make_inf(sign);
-    if (a.cls == FP_ZERO || b.cls == FP_INF)
+    if (a.cls == FPC_ZERO || b.cls == FPC_INF)
         return make_zero(sign);
     return divide(env, f, a, b);
 }
@@ -446,12 +466,12 @@ struct fp fp_sqrt(struct fp_env *env, const struct fp_format *f, struct fp a)
     struct fp res;
     if (special_operands(env, a, a, &res))
         return res;
-    if (a.cls == FP_ZERO)
+    if (a.cls == FPC_ZERO)
         return a;
     if (a.sign)
         return invalid(env);
     note_denormals(env, a, a);
-    if (a.cls == FP_INF)
+    if (a.cls == FPC_INF)
         return a;
     /* sig * 2^(exp - 63): an even power of two is taken out, 64 bits of root are left. */
     bool odd = a.exp & 1;
@@ -470,12 +490,12 @@ struct fp fp_sqrt(struct fp_env *env, const struct fp_format *f, struct fp a)
 
 struct fp fp_convert(struct fp_env *env, const struct fp_format *f, struct fp a)
 {
-    if (a.cls == FP_SPECIAL)
+    if (a.cls == FPC_SPECIAL)
         return invalid(env);
     if (fp_is_nan(a))
         return fp_propagate(env, a, a);
     note_denormals(env, a, a);
-    if (a.cls != FP_FINITE)
+    if (a.cls != FPC_FINITE)
         return a;
     return fp_round(env, f, a.sign, a.exp, a.sig, 0);
 }
@@ -500,11 +520,11 @@ static u64 integer_part(struct fp_env *env, struct fp a, enum fp_rounding roundi
 
 struct fp fp_round_int(struct fp_env *env, struct fp a, enum fp_rounding rounding)
 {
-    if (a.cls == FP_SPECIAL)
+    if (a.cls == FPC_SPECIAL)
         return invalid(env);
     if (fp_is_nan(a))
         return fp_propagate(env, a, a);
-    if (a.cls != FP_FINITE || a.exp >= 63)
+    if (a.cls != FPC_FINITE || a.exp >= 63)
         return a;
     bool carry;
     u64 v = integer_part(env, a, rounding, &carry);
@@ -527,9 +547,9 @@ struct fp fp_from_int(struct fp_env *env, const struct fp_format *f, u64 v, bool
 u64 fp_to_int(struct fp_env *env, struct fp a, unsigned bits, enum fp_rounding rounding)
 {
     u64 indefinite = (u64)-1 << (bits - 1);
-    if (a.cls == FP_ZERO)
+    if (a.cls == FPC_ZERO)
         return 0;
-    if (a.cls != FP_FINITE || a.exp > 63) {
+    if (a.cls != FPC_FINITE || a.exp > 63) {
         env->flags |= FP_IE;
         return indefinite;
     }
@@ -546,22 +566,22 @@ u64 fp_to_int(struct fp_env *env, struct fp a, unsigned bits, enum fp_rounding r
 
 enum fp_relation fp_compare(struct fp_env *env, struct fp a, struct fp b, bool signal)
 {
-    if (unlikely(a.cls > FP_INF || b.cls > FP_INF)) {
-        bool quiet_only = a.cls <= FP_QNAN && b.cls <= FP_QNAN;
+    if (unlikely(a.cls > FPC_INF || b.cls > FPC_INF)) {
+        bool quiet_only = a.cls <= FPC_QNAN && b.cls <= FPC_QNAN;
         if (signal || !quiet_only)
             env->flags |= FP_IE;
         return FP_UNORDERED;
     }
     note_denormals(env, a, b);
-    if (a.cls == FP_ZERO && b.cls == FP_ZERO)
+    if (a.cls == FPC_ZERO && b.cls == FPC_ZERO)
         return FP_EQUAL;
-    if (a.cls == FP_ZERO)
+    if (a.cls == FPC_ZERO)
         return b.sign ? FP_GREATER : FP_LESS;
-    if (b.cls == FP_ZERO)
+    if (b.cls == FPC_ZERO)
         return a.sign ? FP_LESS : FP_GREATER;
     if (a.sign != b.sign)
         return a.sign ? FP_LESS : FP_GREATER;
-    s32 ea = a.cls == FP_INF ? INT32_MAX : a.exp, eb = b.cls == FP_INF ? INT32_MAX : b.exp;
+    s32 ea = a.cls == FPC_INF ? INT32_MAX : a.exp, eb = b.cls == FPC_INF ? INT32_MAX : b.exp;
     if (ea == eb && a.sig == b.sig)
         return FP_EQUAL;
     bool less = ea < eb || (ea == eb && a.sig < b.sig);

@@ -22,7 +22,7 @@
 enum fp_rounding { FP_NEAREST, FP_DOWN, FP_UP, FP_CHOP };
 
 /* SPECIAL: an x87 encoding that is none of the others (pseudo-NaN, pseudo-infinity, unnormal). */
-enum fp_class { FP_ZERO, FP_FINITE, FP_INF, FP_QNAN, FP_SNAN, FP_SPECIAL };
+enum fp_class { FPC_ZERO, FPC_FINITE, FPC_INF, FPC_QNAN, FPC_SNAN, FPC_SPECIAL };
 
 /*
  * FINITE: (-1)^sign * sig * 2^(exp - 63), sig's bit 63 set. NaN: the fraction left-aligned in sig, the
@@ -37,21 +37,21 @@ struct fp {
 };
 
 struct fp_format {
-    u8 prec;          /* significand bits, the leading one included */
-    s32 emin, emax;   /* exponents of normal numbers */
-    s32 wrap;         /* x87: exponent adjustment of unmasked overflow and underflow */
+    u8 prec;        /* significand bits, the leading one included */
+    s32 emin, emax; /* exponents of normal numbers */
+    s32 wrap;       /* x87: exponent adjustment of unmasked overflow and underflow */
 };
 extern const struct fp_format fp_f32, fp_f64, fp_f80;
 /* x87 registers under precision control: 24 or 53 bits with the range of the 80-bit format. */
 extern const struct fp_format fp_x24, fp_x53;
 
 struct fp_env {
-    u8 rounding;  /* enum fp_rounding */
-    u8 masks;     /* FP_* that are masked */
-    u8 flags;     /* FP_* that were found; the caller clears them */
+    u8 rounding; /* enum fp_rounding */
+    u8 masks;    /* FP_* that are masked */
+    u8 flags;    /* FP_* that were found; the caller clears them */
     bool daz, ftz;
-    bool x87;     /* NaN rules and wrapped results of x87 */
-    bool up;      /* the last rounding made the magnitude larger (x87 C1) */
+    bool x87; /* NaN rules and wrapped results of x87 */
+    bool up;  /* the last rounding made the magnitude larger (x87 C1) */
 };
 
 struct fp fp_unpack32(const struct fp_env *env, u32 v);
@@ -77,7 +77,8 @@ struct fp fp_from_int(struct fp_env *env, const struct fp_format *f, u64 v, bool
 u64 fp_to_int(struct fp_env *env, struct fp a, unsigned bits, enum fp_rounding rounding);
 
 /* Rounds (-1)^sign * (sig + ext * 2^-64) * 2^(exp - 63), sig's bit 63 set, ext's low bit sticky. */
-struct fp fp_round(struct fp_env *env, const struct fp_format *f, bool sign, s32 exp, u64 sig, u64 ext);
+struct fp fp_round(struct fp_env *env, const struct fp_format *f, bool sign, s32 exp, u64 sig,
+                   u64 ext);
 
 enum fp_relation { FP_LESS, FP_EQUAL, FP_GREATER, FP_UNORDERED };
 /* Flags: IE for SNaN, and for QNaN too if `signal`; DE for denormals. */
@@ -85,7 +86,7 @@ enum fp_relation fp_compare(struct fp_env *env, struct fp a, struct fp b, bool s
 
 static inline bool fp_is_nan(struct fp a)
 {
-    return a.cls == FP_QNAN || a.cls == FP_SNAN;
+    return a.cls == FPC_QNAN || a.cls == FPC_SNAN;
 }
 /* The result of invalid operations: "QNaN floating-point indefinite". */
 struct fp fp_indefinite(void);

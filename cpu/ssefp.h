@@ -84,7 +84,7 @@ static ALWAYS_INLINE bool env_sticky(u32 mxcsr)
     /* Normal and above the least normal binade, where "tiny" needs thought. */                    \
     static ALWAYS_INLINE bool well##bits(u##bits v)                                                \
     {                                                                                              \
-        return (v << 1) - ((u##bits)2 << (sig)) < (u##bits)((top) - 2) << (sig);                   \
+        return (v << 1) - ((u##bits)2 << (sig)) < (u##bits)((top)-2) << (sig);                     \
     }                                                                                              \
     static ALWAYS_INLINE bool zero##bits(u##bits v)                                                \
     {                                                                                              \
