@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -11,6 +12,7 @@
 #define UNIMP_MAX 256
 
 u32 log_mask = BIT32(LOG_UNIMP);
+u64 log_from;
 bool log_strict;
 const char *log_strict_hit;
 
@@ -60,16 +62,30 @@ static bool channel_unknown(const char *name, size_t length, struct error *err)
     return error_set(err, "no log channel \"%.*s\"; there are %s", (int)length, name, known);
 }
 
+/* "@TICK" at *s, which is moved behind it. */
+static bool take_tick(const char **s, struct error *err)
+{
+    char *end;
+    unsigned long long tick = strtoull(*s + 1, &end, 0);
+    if (end == *s + 1 || (*end && *end != ','))
+        return error_set(err, "log channel: expected a tick after @ in \"%s\"", *s);
+    log_from = tick;
+    *s = end;
+    return true;
+}
+
 bool log_enable(const char *list, struct error *err)
 {
     u32 chosen = 0;
     for (const char *s = list;; s++) {
-        size_t length = strcspn(s, ",");
+        size_t length = strcspn(s, ",@");
         u32 mask;
         if (!channel_mask(s, length, &mask))
             return channel_unknown(s, length, err);
         chosen |= mask;
         s += length;
+        if (*s == '@' && !take_tick(&s, err))
+            return false;
         if (!*s)
             break;
     }

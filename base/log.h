@@ -12,6 +12,7 @@ struct error;
     X(MMU, "mmu", "page walks and flushes")                                                        \
     X(VMX, "vmx", "VM entries, exits and failing checks")                                          \
     X(DEV, "dev", "device register accesses that look wrong")                                      \
+    X(INSN, "insn", "each instruction before it executes, with registers (very slow)")             \
     X(MSR, "msr", "accesses to MSRs that do not exist")                                            \
     X(APIC, "apic", "local APIC and interrupt routing")                                            \
     X(UNIMP, "unimp", "behaviour the guest asked for that is not modelled (always on)")
@@ -24,6 +25,7 @@ enum log_channel {
 };
 
 extern u32 log_mask; /* bit per channel */
+extern u64 log_from; /* tick before which channel insn is silent: --log insn@TICK */
 
 static inline bool log_on(enum log_channel c)
 {
@@ -33,7 +35,7 @@ static inline bool log_on(enum log_channel c)
 /* Prints "channel: message" to standard error when the channel is on. */
 void log_msg(enum log_channel c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* Enables the channels in a comma-separated list of names ("all" for all). */
+/* Enables the channels in a comma-separated list of names ("all" for all), one of them NAME@TICK. */
 bool log_enable(const char *list, struct error *err);
 
 /*

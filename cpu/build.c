@@ -65,7 +65,6 @@ static void drop_dead_flags(struct build *b)
     }
 }
 
-
 static bool same_page(const struct build *b, u64 rip)
 {
     return rip - b->blk->rip + b->page_offset < PAGE_SIZE;

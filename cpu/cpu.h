@@ -82,8 +82,26 @@ enum seg_id { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, 
 #define EFER_NXE BIT(11)
 
 enum vector {
-    EXC_DE, EXC_DB, EXC_NMI, EXC_BP, EXC_OF, EXC_BR, EXC_UD, EXC_NM, EXC_DF, EXC_TS = 10, EXC_NP,
-    EXC_SS, EXC_GP, EXC_PF, EXC_MF = 16, EXC_AC, EXC_MC, EXC_XM, EXC_VE, EXC_CP
+    EXC_DE,
+    EXC_DB,
+    EXC_NMI,
+    EXC_BP,
+    EXC_OF,
+    EXC_BR,
+    EXC_UD,
+    EXC_NM,
+    EXC_DF,
+    EXC_TS = 10,
+    EXC_NP,
+    EXC_SS,
+    EXC_GP,
+    EXC_PF,
+    EXC_MF = 16,
+    EXC_AC,
+    EXC_MC,
+    EXC_XM,
+    EXC_VE,
+    EXC_CP
 };
 
 /*
@@ -99,9 +117,9 @@ struct segment {
 };
 #define ATTR_TYPE 0x0fu
 #define ATTR_CODE 0x08u
-#define ATTR_CONFORMING 0x04u /* code */
+#define ATTR_CONFORMING 0x04u  /* code */
 #define ATTR_EXPAND_DOWN 0x04u /* data */
-#define ATTR_RW 0x02u /* readable code, writable data */
+#define ATTR_RW 0x02u          /* readable code, writable data */
 #define ATTR_ACCESSED 0x01u
 #define ATTR_S 0x10u
 #define ATTR_DPL(a) (((a) >> 5) & 3)
@@ -123,31 +141,37 @@ struct dtable {
  * operation but CC_EFLAGS. The width is in the low two bits of the operation: CC_ADD + W32.
  */
 enum cc_op {
-    CC_EFLAGS = 0,    /* src: the six status flags at their EFLAGS positions */
-    CC_ADD = 4,       /* dst = a + src */
-    CC_ADC = 8,       /* dst = a + src + 1 (a carry came in; without one it is CC_ADD) */
-    CC_SUB = 12,      /* dst = a - src; also CMP */
-    CC_SBB = 16,      /* dst = a - src - 1 */
-    CC_LOGIC = 20,    /* CF = OF = AF = 0 */
-    CC_INC = 24,      /* src: old CF (0 or 1) */
-    CC_DEC = 28,      /* src: old CF */
-    CC_SHL = 32,      /* src: operand before the last one-bit step; OF as for a count of 1; AF 0 */
-    CC_SHR = 36,      /* src: operand before the last one-bit step (zero-extended value's sign ext.) */
+    CC_EFLAGS = 0, /* src: the six status flags at their EFLAGS positions */
+    CC_ADD = 4,    /* dst = a + src */
+    CC_ADC = 8,    /* dst = a + src + 1 (a carry came in; without one it is CC_ADD) */
+    CC_SUB = 12,   /* dst = a - src; also CMP */
+    CC_SBB = 16,   /* dst = a - src - 1 */
+    CC_LOGIC = 20, /* CF = OF = AF = 0 */
+    CC_INC = 24,   /* src: old CF (0 or 1) */
+    CC_DEC = 28,   /* src: old CF */
+    CC_SHL = 32,   /* src: operand before the last one-bit step; OF as for a count of 1; AF 0 */
+    CC_SHR = 36,   /* src: operand before the last one-bit step (zero-extended value's sign ext.) */
     CC_SAR = 40,
-    CC_MUL = 44,      /* src: 1 if CF = OF = 1; dst: low half; AF = 0 */
+    CC_MUL = 44, /* src: 1 if CF = OF = 1; dst: low half; AF = 0 */
     CC_COUNT = 48
 };
 
 /* Why cpu->pending is not zero. */
 enum {
-    PEND_INTR = 1,   /* the local APIC or the 8259 has an interrupt to deliver */
+    PEND_INTR = 1, /* the local APIC or the 8259 has an interrupt to deliver */
     PEND_NMI = 2,
     PEND_SMI = 4,
     PEND_INIT = 8,
     PEND_SIPI = 16,
 };
 
-enum cpu_activity { ACTIVITY_RUN, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI, ACTIVITY_MWAIT };
+enum cpu_activity {
+    ACTIVITY_RUN,
+    ACTIVITY_HLT,
+    ACTIVITY_SHUTDOWN,
+    ACTIVITY_WAIT_SIPI,
+    ACTIVITY_MWAIT
+};
 
 /* A fault, trap or interrupt on its way to the guest's IDT. */
 struct exception {
@@ -155,9 +179,9 @@ struct exception {
     u8 vector;
     bool has_error;
     u32 error;
-    u64 cr2;      /* #PF: linear address, written to CR2 when delivered */
-    u64 dr6;      /* #DB: bits to set in DR6 when delivered */
-    bool trap;    /* #DB as a trap: RF is pushed as it is, not set */
+    u64 cr2;   /* #PF: linear address, written to CR2 when delivered */
+    u64 dr6;   /* #DB: bits to set in DR6 when delivered */
+    bool trap; /* #DB as a trap: RF is pushed as it is, not set */
 };
 
 struct xmm_reg {
@@ -186,24 +210,24 @@ struct cpu {
     u64 zero; /* offset ZERO_OFFSET; never written */
 
     /* Hot: touched by handlers. */
-    struct tlb_entry *tlb;   /* entries of the current context */
-    s64 budget;              /* instructions until the run loop must see to events, less BLOCK_MAX */
+    struct tlb_entry *tlb; /* entries of the current context */
+    s64 budget;            /* instructions until the run loop must see to events, less BLOCK_MAX */
     u64 cc_dst, cc_src;
     u32 cc_op;
-    u32 mode;                /* MODE_*, without MODE_SINGLE */
-    u64 jump_key;            /* jump-cache generation of the current context */
+    u32 mode;     /* MODE_*, without MODE_SINGLE */
+    u64 jump_key; /* jump-cache generation of the current context */
     struct tlb_ctx *ctx;
-    u64 rip;                 /* valid in the run loop and in slow paths after insn_commit() */
-    u64 eflags;              /* all but the six status flags, which are zero here; bit 1 set */
+    u64 rip;    /* valid in the run loop and in slow paths after insn_commit() */
+    u64 eflags; /* all but the six status flags, which are zero here; bit 1 set */
     struct segment seg[SEG_COUNT];
-    bool leave;              /* a slow path asks to return to the run loop after this instruction */
-    bool irq_shadow;         /* STI or MOV SS just executed: nothing is delivered before the next */
-    bool mov_ss_shadow;      /* of those, MOV SS / POP SS: debug traps are held too */
-    u8 activity;             /* enum cpu_activity */
-    u32 pending;             /* PEND_* */
-    u64 time_base;           /* clock tick = time_base - budget (+ i->n inside a block) */
-    u64 debug_hits;          /* DR6 bits of a trap-class #DB due after this instruction */
-    bool no_step;            /* the instruction (INT n, SYSCALL ...) left no single-step trap behind */
+    bool leave;         /* a slow path asks to return to the run loop after this instruction */
+    bool irq_shadow;    /* STI or MOV SS just executed: nothing is delivered before the next */
+    bool mov_ss_shadow; /* of those, MOV SS / POP SS: debug traps are held too */
+    u8 activity;        /* enum cpu_activity */
+    u32 pending;        /* PEND_* */
+    u64 time_base;      /* clock tick = time_base - budget (+ i->n inside a block) */
+    u64 debug_hits;     /* DR6 bits of a trap-class #DB due after this instruction */
+    bool no_step;       /* the instruction (INT n, SYSCALL ...) left no single-step trap behind */
     struct exception exc;
 
     /* Control state */
@@ -219,8 +243,8 @@ struct cpu {
 
     /* x87: st[] is physical (not rotated); tag bit set = empty */
     struct x87_reg st[8];
-    u16 fcw, fsw;            /* TOP lives in fsw bits 13:11 */
-    u8 ftw_empty;            /* bit n: physical register n is empty */
+    u16 fcw, fsw; /* TOP lives in fsw bits 13:11 */
+    u8 ftw_empty; /* bit n: physical register n is empty */
     u16 fop;
     u64 fip, fdp;
     u16 fcs, fds;
@@ -229,16 +253,16 @@ struct cpu {
     u64 efer, star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
     u64 sysenter_cs, sysenter_esp, sysenter_eip;
     u64 apic_base, pat;
-    u64 tsc_offset;          /* TSC = ticks + tsc_offset (IA32_TIME_STAMP_COUNTER, TSC_ADJUST) */
+    u64 tsc_offset; /* TSC = ticks + tsc_offset (IA32_TIME_STAMP_COUNTER, TSC_ADJUST) */
     u64 tsc_adjust;
-    u64 *msr;                /* storage of the rows of cpu/msr.def, by row */
+    u64 *msr; /* storage of the rows of cpu/msr.def, by row */
 
     /* MONITOR */
-    u64 monitor_hpa;         /* of the line, ~0: not armed */
-    u8 monitor_line[64];     /* what it held then */
+    u64 monitor_hpa;     /* of the line, ~0: not armed */
+    u8 monitor_line[64]; /* what it held then */
 
     /* Surroundings */
-    unsigned index;          /* 0 is the bootstrap processor */
+    unsigned index; /* 0 is the bootstrap processor */
     struct bus *bus;
     struct clock *clock;
     struct tlb tlb_store;
@@ -247,10 +271,10 @@ struct cpu {
     const struct cpu_model *model;
     const struct virt_ops *virt;
     struct cpu_group *group;
-    void *user;              /* the frontend's */
+    void *user; /* the frontend's */
 
     /* Statistics */
-    u64 insns;               /* retired by this CPU, up to the last return to the run loop */
+    u64 insns; /* retired by this CPU, up to the last return to the run loop */
     u64 exceptions, interrupts, slow_accesses, lookups;
 };
 _Static_assert(offsetof(struct cpu, zero) == ZERO_OFFSET, "records count on it");
@@ -272,13 +296,13 @@ struct cpu_group {
     struct clock *clock;
     struct bus *bus;
     struct block_cache *blocks;
-    u64 insn_limit;          /* stop at this clock tick (functional: instructions); CLOCK_NEVER: none */
-    unsigned turn;           /* whose slice is next */
-    struct cpu *running;     /* the one inside its slice, NULL between slices */
-    bool resched;            /* ends the running CPU's slice (IPI sent, another CPU woken) */
-    int stop;                /* enum cpu_stop: set by devices and faults to end the run */
-    u32 exit_value;          /* STOP_DEBUG_EXIT: the value written to port 0xf4 */
-    char stop_text[256];     /* STOP_TRIPLE_FAULT: where */
+    u64 insn_limit;      /* stop at this clock tick (functional: instructions); CLOCK_NEVER: none */
+    unsigned turn;       /* whose slice is next */
+    struct cpu *running; /* the one inside its slice, NULL between slices */
+    bool resched;        /* ends the running CPU's slice (IPI sent, another CPU woken) */
+    int stop;            /* enum cpu_stop: set by devices and faults to end the run */
+    u32 exit_value;      /* STOP_DEBUG_EXIT: the value written to port 0xf4 */
+    char stop_text[256]; /* STOP_TRIPLE_FAULT: where */
     /* 8259: vector for an ExtINT interrupt acknowledged by a CPU; -1 none (contract: `irq_chip`) */
     int (*extint_ack)(void *opaque);
     void *extint_opaque;
@@ -287,7 +311,17 @@ struct cpu_group {
     void *idle_opaque;
 };
 
-enum cpu_stop { STOP_NONE, STOP_LIMIT, STOP_POWEROFF, STOP_RESET, STOP_DEBUG_EXIT, STOP_TRIPLE_FAULT, STOP_USER, STOP_SAVE, STOP_IDLE /* halted with no event to come */ };
+enum cpu_stop {
+    STOP_NONE,
+    STOP_LIMIT,
+    STOP_POWEROFF,
+    STOP_RESET,
+    STOP_DEBUG_EXIT,
+    STOP_TRIPLE_FAULT,
+    STOP_USER,
+    STOP_SAVE,
+    STOP_IDLE /* halted with no event to come */
+};
 
 /* ---- cpu/cpu.c ---- */
 struct cpu *cpu_new(struct cpu_group *group, unsigned index, const struct cpu_model *model);
@@ -308,8 +342,8 @@ bool cpu_monitor_hit(const struct cpu *cpu);
 void cpu_walk_ctx(const struct cpu *cpu, bool implicit_super, struct walk_ctx *ctx);
 
 /* ---- cpu/flags.c ---- */
-u64 cpu_status_flags(const struct cpu *cpu);   /* the six status flags, evaluated */
-u64 cpu_eflags(const struct cpu *cpu);         /* the whole RFLAGS image */
+u64 cpu_status_flags(const struct cpu *cpu); /* the six status flags, evaluated */
+u64 cpu_eflags(const struct cpu *cpu);       /* the whole RFLAGS image */
 void cpu_set_status_flags(struct cpu *cpu, u64 flags);
 /* Writes all of RFLAGS (no privilege rules); calls cpu_update_mode when AC or VM changed. */
 void cpu_set_eflags(struct cpu *cpu, u64 eflags);
@@ -321,7 +355,7 @@ bool cpu_condition(const struct cpu *cpu, unsigned cc); /* cc: low nibble of Jcc
  * return false, so helpers can `return cpu_fault_gp(cpu, 0)`. The handler then ends with
  * `return insn_fault(cpu, i)`.
  */
-bool cpu_fault(struct cpu *cpu, enum vector vector);                   /* without error code */
+bool cpu_fault(struct cpu *cpu, enum vector vector); /* without error code */
 bool cpu_fault_err(struct cpu *cpu, enum vector vector, u32 error);
 bool cpu_fault_page(struct cpu *cpu, u64 lin, u32 error);
 static inline bool cpu_fault_gp(struct cpu *cpu, u32 error)
@@ -330,7 +364,14 @@ static inline bool cpu_fault_gp(struct cpu *cpu, u32 error)
 }
 /* Delivers cpu->exc through the IDT: double and triple faults included. cpu->rip is the saved RIP. */
 void cpu_deliver_exception(struct cpu *cpu);
-enum event_kind { EVENT_EXTERNAL, EVENT_NMI, EVENT_FAULT, EVENT_SOFT_INT /* INT n */, EVENT_SOFT_EXC /* INT3, INTO */, EVENT_PRIV_SOFT /* INT1 */ };
+enum event_kind {
+    EVENT_EXTERNAL,
+    EVENT_NMI,
+    EVENT_FAULT,
+    EVENT_SOFT_INT /* INT n */,
+    EVENT_SOFT_EXC /* INT3, INTO */,
+    EVENT_PRIV_SOFT /* INT1 */
+};
 /* Delivers one event. cpu->rip must be the return address. False: a fault is pending in cpu->exc. */
 bool cpu_deliver(struct cpu *cpu, enum event_kind kind, u8 vector, bool has_error, u32 error);
 

@@ -116,8 +116,7 @@ static ALWAYS_INLINE void insn_charge(struct cpu *cpu, u64 extra)
 /* ---- Memory operands of fast handlers ---- */
 
 #define EA_BD(cpu, i) (REG64(cpu, (i)->base) + (i)->disp)
-#define EA_BI(cpu, i)                                                                              \
-    (REG64(cpu, (i)->base) + (REG64(cpu, (i)->index) << EA_SHIFT(i)) + (i)->disp)
+#define EA_BI(cpu, i) (REG64(cpu, (i)->base) + (REG64(cpu, (i)->index) << EA_SHIFT(i)) + (i)->disp)
 #define EA_SEG(cpu, i) ((cpu)->seg[INSN_SEG(i)].base + EA_BI(cpu, i))
 
 /* Host address for a read (or a read and write) of size bytes at va; NULL: take the slow path. */
@@ -250,12 +249,25 @@ HOST_ACCESS(64)
     DEF_RMW_FORM(name, bits, seg, EA_SEG, __VA_ARGS__)
 
 /* Initializers of families. FORMS5(reg, mem): one width's five forms. */
-#define FORMS_MEM(mem) [FORM_BD] = mem##_bd, [FORM_BI] = mem##_bi, [FORM_SEG] = mem##_seg, [FORM_GEN] = mem##_gen
-#define FORMS5(reg, mem) {[FORM_REG] = reg, FORMS_MEM(mem)}
-#define FORMS_ONLY_MEM(mem) {FORMS_MEM(mem)}
-#define FORMS_ONLY_REG(reg) {[FORM_REG] = reg}
+#define FORMS_MEM(mem)                                                                             \
+    [FORM_BD] = mem##_bd, [FORM_BI] = mem##_bi, [FORM_SEG] = mem##_seg, [FORM_GEN] = mem##_gen
+#define FORMS5(reg, mem)                                                                           \
+    {                                                                                              \
+        [FORM_REG] = reg, FORMS_MEM(mem)                                                           \
+    }
+#define FORMS_ONLY_MEM(mem)                                                                        \
+    {                                                                                              \
+        FORMS_MEM(mem)                                                                             \
+    }
+#define FORMS_ONLY_REG(reg)                                                                        \
+    {                                                                                              \
+        [FORM_REG] = reg                                                                           \
+    }
 /* An instruction with one handler whatever its width and form. */
-#define FORMS_ALL(fn_) {fn_, fn_, fn_, fn_, fn_}
+#define FORMS_ALL(fn_)                                                                             \
+    {                                                                                              \
+        fn_, fn_, fn_, fn_, fn_                                                                    \
+    }
 #define FAMILY_ONE(name, fn_)                                                                      \
     const struct op_family fam_##name = {                                                          \
         {{FORMS_ALL(fn_), FORMS_ALL(fn_), FORMS_ALL(fn_), FORMS_ALL(fn_)}, {{0}}}}

@@ -53,11 +53,11 @@ struct insn {
 
 /* What a block's decoding depends on beside its bytes; cpu->mode holds the current value. */
 enum {
-    MODE_CPL = 3,           /* bits 1:0 */
-    MODE_64 = 1 << 2,       /* CS.L and EFER.LMA */
-    MODE_CS32 = 1 << 3,     /* CS.D */
-    MODE_SS32 = 1 << 4,     /* SS.B: stack pointer is ESP (16-bit and 32-bit modes) */
-    MODE_PE = 1 << 5,       /* protected mode (CR0.PE) */
+    MODE_CPL = 3,       /* bits 1:0 */
+    MODE_64 = 1 << 2,   /* CS.L and EFER.LMA */
+    MODE_CS32 = 1 << 3, /* CS.D */
+    MODE_SS32 = 1 << 4, /* SS.B: stack pointer is ESP (16-bit and 32-bit modes) */
+    MODE_PE = 1 << 5,   /* protected mode (CR0.PE) */
     MODE_VM86 = 1 << 6,
     MODE_LMA = 1 << 7,      /* IA-32e mode, compatibility mode included */
     MODE_FPU = 1 << 8,      /* x87/MMX usable: CR0.EM = 0 and CR0.TS = 0 */
@@ -73,15 +73,15 @@ enum {
  */
 struct block {
     u64 rip;
-    u64 pa;             /* host-physical address of the first byte */
-    u64 pa2;            /* page crossing instruction: physical page of the rest, else ~0 */
-    u64 granules;       /* granules of the page that the decoding depends on */
+    u64 pa;       /* host-physical address of the first byte */
+    u64 pa2;      /* page crossing instruction: physical page of the rest, else ~0 */
+    u64 granules; /* granules of the page that the decoding depends on */
     struct block *hash_next;
-    const u8 *host;     /* host address of the first byte; NULL: code outside RAM, never cached */
+    const u8 *host; /* host address of the first byte; NULL: code outside RAM, never cached */
     u32 mode;
     u16 insns, bytes;
     bool valid;
-    u16 records;        /* of code[], end record and stubs included */
+    u16 records; /* of code[], end record and stubs included */
     struct insn code[];
 };
 _Static_assert(sizeof(struct insn) == 32, "records are 32 bytes");

@@ -136,7 +136,8 @@ static void device_read(struct cpu *cpu, const struct insn *i, u64 hpa, u8 *to, 
     }
 }
 
-static void device_write(struct cpu *cpu, const struct insn *i, u64 hpa, const u8 *from, unsigned size)
+static void device_write(struct cpu *cpu, const struct insn *i, u64 hpa, const u8 *from,
+                         unsigned size)
 {
     sync_clock(cpu, i);
     while (size) {
@@ -165,7 +166,8 @@ static void store(struct cpu *cpu, const struct insn *i, const struct place *to,
     memcpy(to->host, from, size);
 }
 
-static void load(struct cpu *cpu, const struct insn *i, const struct place *from, u8 *to, unsigned size)
+static void load(struct cpu *cpu, const struct insn *i, const struct place *from, u8 *to,
+                 unsigned size)
 {
     if (unlikely(!from->host))
         device_read(cpu, i, from->hpa, to, size);
@@ -177,7 +179,8 @@ static void load(struct cpu *cpu, const struct insn *i, const struct place *from
 static bool check_address(struct cpu *cpu, u64 lin, unsigned size, unsigned acc)
 {
     cpu->slow_accesses++;
-    if ((cpu->mode & MODE_LMA) && unlikely(!is_canonical(cpu, lin) || !is_canonical(cpu, lin + size - 1)))
+    if ((cpu->mode & MODE_LMA) &&
+        unlikely(!is_canonical(cpu, lin) || !is_canonical(cpu, lin + size - 1)))
         return cpu_fault_err(cpu, acc & ACC_SS ? EXC_SS : EXC_GP, 0);
     bool checked = (cpu->eflags & FLAG_AC) && (cpu->cr0 & CR0_AM) && cpu_cpl(cpu) == 3;
     if (unlikely(checked) && !(acc & ACC_SYSTEM) && size <= 8 && (lin & (size - 1)))
@@ -186,7 +189,8 @@ static bool check_address(struct cpu *cpu, u64 lin, unsigned size, unsigned acc)
 }
 
 /* Translates both parts of an access before either is made. */
-static bool find_places(struct cpu *cpu, u64 lin, unsigned size, unsigned acc, struct place place[2])
+static bool find_places(struct cpu *cpu, u64 lin, unsigned size, unsigned acc,
+                        struct place place[2])
 {
     if (!check_address(cpu, lin, size, acc) || !find_place(cpu, lin, acc, &place[0]))
         return false;
@@ -230,7 +234,8 @@ bool lin_probe(struct cpu *cpu, const struct insn *i, u64 lin, unsigned size, un
     return find_places(cpu, lin, size, acc, place);
 }
 
-bool lin_read_int(struct cpu *cpu, const struct insn *i, u64 lin, u64 *val, unsigned size, unsigned acc)
+bool lin_read_int(struct cpu *cpu, const struct insn *i, u64 lin, u64 *val, unsigned size,
+                  unsigned acc)
 {
     u64 v = 0;
     if (!lin_read(cpu, i, lin, &v, size, acc))
@@ -239,7 +244,8 @@ bool lin_read_int(struct cpu *cpu, const struct insn *i, u64 lin, u64 *val, unsi
     return true;
 }
 
-bool lin_write_int(struct cpu *cpu, const struct insn *i, u64 lin, u64 val, unsigned size, unsigned acc)
+bool lin_write_int(struct cpu *cpu, const struct insn *i, u64 lin, u64 val, unsigned size,
+                   unsigned acc)
 {
     return lin_write(cpu, i, lin, &val, size, acc);
 }

@@ -15,20 +15,24 @@
 /* Kind of access: how it is checked. Or-ed together. */
 enum {
     ACC_READ = 1,
-    ACC_WRITE = 2,   /* ACC_READ | ACC_WRITE: read-modify-write, write permission needed first */
-    ACC_SYSTEM = 4,  /* implicit supervisor access: descriptor tables, TSS, IDT */
-    ACC_USER = 8,    /* check as CPL 3 */
-    ACC_SS = 16,     /* non-canonical and limit faults are #SS instead of #GP */
+    ACC_WRITE = 2,  /* ACC_READ | ACC_WRITE: read-modify-write, write permission needed first */
+    ACC_SYSTEM = 4, /* implicit supervisor access: descriptor tables, TSS, IDT */
+    ACC_USER = 8,   /* check as CPL 3 */
+    ACC_SS = 16,    /* non-canonical and limit faults are #SS instead of #GP */
 };
 
 /* ---- By linear address; size 1 to 64 bytes unless said otherwise ---- */
-bool lin_read(struct cpu *cpu, const struct insn *i, u64 lin, void *to, unsigned size, unsigned acc);
-bool lin_write(struct cpu *cpu, const struct insn *i, u64 lin, const void *from, unsigned size, unsigned acc);
+bool lin_read(struct cpu *cpu, const struct insn *i, u64 lin, void *to, unsigned size,
+              unsigned acc);
+bool lin_write(struct cpu *cpu, const struct insn *i, u64 lin, const void *from, unsigned size,
+               unsigned acc);
 /* Checks without accessing: a following access of this kind in this instruction can't fault. */
 bool lin_probe(struct cpu *cpu, const struct insn *i, u64 lin, unsigned size, unsigned acc);
 /* Up to 8 bytes as an integer */
-bool lin_read_int(struct cpu *cpu, const struct insn *i, u64 lin, u64 *val, unsigned size, unsigned acc);
-bool lin_write_int(struct cpu *cpu, const struct insn *i, u64 lin, u64 val, unsigned size, unsigned acc);
+bool lin_read_int(struct cpu *cpu, const struct insn *i, u64 lin, u64 *val, unsigned size,
+                  unsigned acc);
+bool lin_write_int(struct cpu *cpu, const struct insn *i, u64 lin, u64 val, unsigned size,
+                   unsigned acc);
 
 /* Host pointer for a whole run of bytes in one page that may be accessed directly (bulk string moves);
  * NULL when there is none (fault, device, code, breakpoint): then go element by element. */
@@ -39,9 +43,12 @@ u8 *lin_host(struct cpu *cpu, u64 lin, unsigned acc);
  * Linear address of [offset, offset + size) in seg for this access: presence, type, limit, canonical
  * form. 32-bit wrap applied outside 64-bit mode. Faults: #GP(0), or #SS(0) for SS.
  */
-bool seg_linear(struct cpu *cpu, enum seg_id seg, u64 offset, unsigned size, unsigned acc, u64 *lin);
-bool seg_read(struct cpu *cpu, const struct insn *i, enum seg_id seg, u64 offset, u64 *val, unsigned size);
-bool seg_write(struct cpu *cpu, const struct insn *i, enum seg_id seg, u64 offset, u64 val, unsigned size);
+bool seg_linear(struct cpu *cpu, enum seg_id seg, u64 offset, unsigned size, unsigned acc,
+                u64 *lin);
+bool seg_read(struct cpu *cpu, const struct insn *i, enum seg_id seg, u64 offset, u64 *val,
+              unsigned size);
+bool seg_write(struct cpu *cpu, const struct insn *i, enum seg_id seg, u64 offset, u64 val,
+               unsigned size);
 
 /* ---- The memory operand of a record ---- */
 /* The effective address (offset), truncated to the address size: what LEA gives. */
@@ -75,9 +82,9 @@ void mem_rmw_end(struct cpu *cpu, const struct insn *i, struct mem_rmw *rmw, u64
  * then stack_commit. size is 2, 4 or 8 bytes a slot.
  */
 struct stack {
-    u64 sp;    /* full RSP image */
-    u64 mask;  /* of the bits that move: 0xffff, 0xffffffff or all */
-    u64 base;  /* SS base, ignored in 64-bit mode */
+    u64 sp;   /* full RSP image */
+    u64 mask; /* of the bits that move: 0xffff, 0xffffffff or all */
+    u64 base; /* SS base, ignored in 64-bit mode */
     enum seg_id seg;
     unsigned acc;
 };

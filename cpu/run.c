@@ -14,6 +14,7 @@
 #include "cpu/block.h"
 #include "cpu/debug.h"
 #include "cpu/exec.h"
+#include "cpu/insn_log.h"
 #include "cpu/lapic.h"
 
 /* Instructions a CPU runs before the next one has its turn, with several CPUs. */
@@ -178,6 +179,8 @@ static void step(struct cpu *cpu)
     if (!rf && !mov_ss && debug_fetch_hits(cpu))
         return;
     u64 before = cpu->clock->now;
+    if (log_on(LOG_INSN) && before >= log_from)
+        insn_log(cpu);
     run_chunk(cpu, 1, true);
     if (cpu->exc.pending || cpu->clock->now == before)
         return;
@@ -190,7 +193,7 @@ static void step(struct cpu *cpu)
 static bool must_step(const struct cpu *cpu, u64 count)
 {
     return count < BLOCK_MAX_INSNS || cpu->irq_shadow || (cpu->eflags & (FLAG_TF | FLAG_RF)) ||
-           debug_fetch_armed(cpu);
+           debug_fetch_armed(cpu) || (log_on(LOG_INSN) && cpu->clock->now >= log_from);
 }
 
 static void run_until(struct cpu *cpu, u64 end)
@@ -208,6 +211,8 @@ static void run_until(struct cpu *cpu, u64 end)
         if (cpu->activity != ACTIVITY_RUN || clock->now >= end || group->stop)
             return;
         u64 count = MIN(end, clock->next) - clock->now;
+        if (log_on(LOG_INSN) && clock->now < log_from)
+            count = MIN(count, log_from - clock->now);
         if (unlikely(must_step(cpu, count)))
             step(cpu);
         else
