@@ -119,6 +119,7 @@ static bool pushes_rf(const struct exception *e)
 
 static void note_exception(struct cpu *cpu, const struct exception *e)
 {
+    cpu->exceptions++;
     if (e->vector == EXC_PF)
         cpu->cr2 = e->cr2;
     if (e->vector == EXC_DB) {
