@@ -196,7 +196,7 @@ static struct fp wrapped_overflow(struct fp_env *env, const struct fp_format *f,
     if (inexact)
         env->flags |= FP_PE;
     if (!env->x87)
-        return v;
+        return make_zero(v.sign); /* nobody's: there is no result */
     v.exp -= f->wrap;
     if (v.exp <= f->emax)
         return v;
@@ -252,7 +252,7 @@ struct fp fp_round(struct fp_env *env, const struct fp_format *f, bool sign, s32
         if (!(env->masks & FP_UE)) {
             env->flags |= FP_UE | (c.inexact ? FP_PE : 0);
             if (!env->x87)
-                return v;
+                return make_zero(sign); /* nobody's: there is no result */
             v.exp += f->wrap;
             if (v.exp >= f->emin)
                 return v;
