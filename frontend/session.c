@@ -2,6 +2,7 @@
 #include "frontend/session.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "configs/config.h"
@@ -18,6 +19,8 @@
  */
 #define POLL_TICKS 2000000
 #define NS_PER_S UINT64_C(1000000000)
+#define IDLE_MAX_NS NS_PER_S
+#define LATE_MAX_NS INT64_C(1000000000)
 
 enum { END_SERIAL, END_DEBUG = PC_SERIAL_PORTS, ENDS };
 
@@ -27,6 +30,7 @@ struct session {
     struct machine *m;
     struct clock_event poll; /* no part of the machine: it changes nothing and is never saved */
     bool pace_host;
+    s64 late_ns; /* by how much idle time of the host exceeds that of the guest */
 };
 
 static bool live(const struct session *s)
@@ -34,11 +38,15 @@ static bool live(const struct session *s)
     return terminal_live(s->end[END_SERIAL]);
 }
 
-static void look_for_input(struct session *s, u64 wait_ns)
+static u64 host_ns(void)
 {
-    bool quit = false;
-    if (terminal_poll(s->end[END_SERIAL], wait_ns, &quit))
-        pc_serial_poll(s->m->pc);
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (u64)t.tv_sec * NS_PER_S + (u64)t.tv_nsec;
+}
+
+static void stop_for_user(struct session *s, bool quit)
+{
     if ((quit || log_strict_hit) && s->m->group.stop == STOP_NONE)
         s->m->group.stop = STOP_USER;
 }
@@ -54,7 +62,10 @@ static void set_poll(struct session *s)
 static void poll_event(void *opaque)
 {
     struct session *s = opaque;
-    look_for_input(s, 0);
+    bool quit = false;
+    if (terminal_poll(s->end[END_SERIAL], 0, &quit))
+        pc_serial_poll(s->m->pc);
+    stop_for_user(s, quit);
     set_poll(s);
 }
 
@@ -66,21 +77,63 @@ static bool idle_for_ever(const struct session *s)
            s->m->group.insn_limit == CLOCK_NEVER;
 }
 
+/* When something will happen by itself: the next event that isn't our own, or the limit. */
+static u64 next_tick(struct session *s)
+{
+    struct clock *clock = &s->m->clock;
+    bool queued = clock_event_queued(&s->poll);
+    clock_event_cancel(clock, &s->poll);
+    u64 tick = MIN(clock->next, s->m->group.insn_limit);
+    if (queued)
+        clock_event_set(clock, &s->poll, s->poll.when);
+    return tick;
+}
+
 /*
- * All CPUs are idle until tick `when`. With --pace host and input that may come, the guest time that
- * will be skipped passes in host time. The event that polls cuts it into short pieces, so guest
- * time need not be stopped within a piece when input comes. What the machine took longer than the
- * host to execute is not made up for.
+ * Idle time passes in host time until tick `end` or until input comes. What the host slept too long
+ * is made up for by sleeping less later; what the machine took to execute is not.
+ */
+static void pass_time(struct session *s, u64 end)
+{
+    struct clock *clock = &s->m->clock;
+    u64 most = clock->now + clock_from_units(clock, IDLE_MAX_NS, NS_PER_S);
+    bool quit = false;
+    end = MIN(end, most);
+    s64 ahead = (s64)clock_to_units(clock, end - clock->now, NS_PER_S);
+    u64 begin = host_ns();
+    bool input = terminal_poll(s->end[END_SERIAL],
+                               ahead > s->late_ns ? (u64)(ahead - s->late_ns) : 0, &quit);
+    s->late_ns += (s64)(host_ns() - begin);
+    if (input && s->late_ns < ahead)
+        ahead = MAX(s->late_ns, 0);
+    s->late_ns = MIN(s->late_ns - ahead, LATE_MAX_NS);
+    clock->now = MIN(end, clock->now + clock_from_units(clock, (u64)ahead, NS_PER_S));
+    if (input)
+        pc_serial_poll(s->m->pc);
+    stop_for_user(s, quit);
+}
+
+/*
+ * All CPUs are idle until tick `when`, which may be that of our own event. Without --pace host the
+ * clock is moved on by the caller, and input has an effect at that event only.
  */
 static void idle(void *opaque, u64 when)
 {
     struct session *s = opaque;
-    const struct clock *clock = &s->m->clock;
-    if (idle_for_ever(s))
+    bool quit = false;
+    (void)when;
+    if (idle_for_ever(s)) {
         s->m->group.stop = STOP_IDLE;
-    else if (s->pace_host && live(s) && when > clock->now)
-        look_for_input(s, when == CLOCK_NEVER ? NS_PER_S
-                                              : clock_to_units(clock, when - clock->now, NS_PER_S));
+        return;
+    }
+    if (!live(s))
+        return;
+    u64 end = next_tick(s);
+    if (s->pace_host)
+        pass_time(s, end);
+    else if (end == CLOCK_NEVER)
+        terminal_poll(s->end[END_SERIAL], IDLE_MAX_NS, &quit);
+    stop_for_user(s, quit);
 }
 
 static int status_of(const struct session *s)
@@ -169,7 +222,7 @@ static bool build(struct session *s, const struct prop_node *root, struct error 
     struct machine_ends ends = {0};
     if (!settings_read(root, &set, err) || !open_ends(s, &set, &ends, err))
         return false;
-    s->pace_host = s->opt->pace_given ? s->opt->pace_host : live(s);
+    s->pace_host = s->opt->pace_given ? s->opt->pace_host : terminal_paced(s->end[END_SERIAL]);
     s->m = machine_new(root, &ends, err);
     return s->m;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -160,6 +161,12 @@ bool terminal_live(const struct terminal *term)
     return term->in >= 0;
 }
 
+bool terminal_paced(const struct terminal *term)
+{
+    struct stat st;
+    return term->in >= 0 && !fstat(term->in, &st) && !S_ISREG(st.st_mode);
+}
+
 /* What the device has no room for is lost, as on a serial line. */
 static void keep(struct terminal *term, u8 byte)
 {
@@ -184,6 +191,7 @@ static void take_input(struct terminal *term, const u8 *bytes, size_t count, boo
     }
 }
 
+/* fd -1: only waits. */
 static bool wait_readable(int fd, u64 wait_ns)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -197,9 +205,8 @@ static bool wait_readable(int fd, u64 wait_ns)
  */
 bool terminal_poll(struct terminal *term, u64 wait_ns, bool *quit)
 {
-    if (term->in < 0 || (term->count && !term->raw))
-        return term->count;
-    if (!wait_readable(term->in, term->count ? 0 : wait_ns))
+    bool look = !term->count || term->raw;
+    if (term->in < 0 || !wait_readable(look ? term->in : -1, wait_ns))
         return term->count;
     u8 bytes[256];
     ssize_t n = read(term->in, bytes, sizeof(bytes));

@@ -25,9 +25,12 @@ struct char_backend terminal_backend(struct terminal *term);
 /* Can input arrive (then an idle machine waits for it in host time)? False after end of file. */
 bool terminal_live(const struct terminal *term);
 
+/* Does input come in its own time, as from a person, and not all at once as from a file? */
+bool terminal_paced(const struct terminal *term);
+
 /*
- * Takes in what has arrived, waiting up to wait_ns host nanoseconds for it. True: there is input for
- * the device. *quit is set when Ctrl-A X was typed.
+ * Takes in what has arrived, waiting up to wait_ns host nanoseconds for more than was there. True:
+ * there is input for the device. *quit is set when Ctrl-A X was typed.
  */
 bool terminal_poll(struct terminal *term, u64 wait_ns, bool *quit);
 
