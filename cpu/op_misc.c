@@ -249,6 +249,7 @@ const struct op_family fam_bound = {
 /* ---- Hints, fences, cache lines ---- */
 static HANDLER(op_nop)
 {
+    (void)cpu; /* loop dispatch doesn't need it */
     NEXT;
 }
 FAMILY_ONE(nop, op_nop);

@@ -39,6 +39,12 @@ static void setup(void)
     cpu->mode = MODE_64 | MODE_LMA | MODE_PE;
 }
 
+static void teardown(void)
+{
+    free(cpu);
+    free(ctx);
+}
+
 /* ---- The long way: bit by bit where that is simplest ---- */
 
 static u64 zsp(u64 r, unsigned bits)
@@ -175,6 +181,7 @@ START_TEST(lazy_flags_are_exact)
                                  (unsigned)cpu_status_flags(cpu), (unsigned)expected);
                 REQUIRE(cc_carry(cpu) == (expected & FLAG_CF));
             }
+    teardown();
 }
 END_TEST
 
@@ -196,6 +203,7 @@ START_TEST(conditions_agree)
             REQUIRE(cpu->cc_op != CC_EFLAGS || q != CC_NOT_QUICK);
         }
     }
+    teardown();
 }
 END_TEST
 
@@ -207,6 +215,7 @@ START_TEST(rflags_image)
     REQUIRE(!(cpu->eflags & FLAGS_STATUS));
     cpu_set_eflags(cpu, 0);
     REQUIRE(cpu_eflags(cpu) == FLAG_1);
+    teardown();
 }
 END_TEST
 
@@ -323,6 +332,7 @@ START_TEST(fused_branches_agree)
                 for (unsigned n = 0; n < 300; n++)
                     check_set(set, cc, data);
     free(data);
+    teardown();
 }
 END_TEST
 
