@@ -2,6 +2,8 @@
 /* SSE and SSE2 floating-point arithmetic. */
 #include "cpu/ssefp.h"
 
+#include <math.h>
+
 /* ---- The exact path ---- */
 
 struct fp_env sse_env(const struct cpu *cpu)
@@ -67,17 +69,6 @@ LANE_BINARY(sub)
 LANE_BINARY(mul)
 LANE_BINARY(div)
 
-static u64 sqrt_lane32(struct fp_env *env, u64 a, u64 b)
-{
-    (void)a;
-    return fp_pack32(fp_sqrt(env, &fp_f32, fp_unpack32(env, (u32)b)));
-}
-static u64 sqrt_lane64(struct fp_env *env, u64 a, u64 b)
-{
-    (void)a;
-    return fp_pack64(fp_sqrt(env, &fp_f64, fp_unpack64(env, b)));
-}
-
 /* The source is the result when the operands are equal or one is a NaN (which stays as it is). */
 #define LANE_EXTREME(op, wanted)                                                                   \
     static u64 op##_lane32(struct fp_env *env, u64 a, u64 b)                                       \
@@ -123,6 +114,48 @@ static ALWAYS_INLINE bool fits64(u64 x, u64 y)
     }
 SUM_EXACT(float)
 SUM_EXACT(double)
+static ALWAYS_INLINE v2u64 sum_errors_v4f32(v4f32 a, v4f32 b, v4f32 r)
+{
+    v4f32 bb = r - a;
+    return (v2u64)((a - (r - bb)) + (b - bb) != 0);
+}
+static ALWAYS_INLINE v2u64 sum_errors_v2f64(v2f64 a, v2f64 b, v2f64 r)
+{
+    v2f64 bb = r - a;
+    return (v2u64)((a - (r - bb)) + (b - bb) != 0);
+}
+#define SUM_EXACT_PACKED(vector, b) none((v4s32)sum_errors_##vector(a, b, (vector)z))
+static ALWAYS_INLINE bool products_exact_ps(v4f32 a, v4f32 b, v4f32 r)
+{
+    return (double)a[0] * b[0] == r[0] && (double)a[1] * b[1] == r[1] &&
+           (double)a[2] * b[2] == r[2] && (double)a[3] * b[3] == r[3];
+}
+
+/*
+ * The host's square root of a positive normal number, which C too wants correctly rounded. It is exact
+ * if it is short enough for its square to be exact and that is the operand.
+ */
+static u64 sqrt_lane32(struct fp_env *env, u64 a, u64 b)
+{
+    (void)a;
+    if (env->rounding != FP_NEAREST || !usual32((u32)b) || (u32)b >> 31)
+        return fp_pack32(fp_sqrt(env, &fp_f32, fp_unpack32(env, (u32)b)));
+    float r = sqrtf(f32_of((u32)b));
+    if ((double)r * r != f32_of((u32)b))
+        env->flags |= FP_PE;
+    return f32_bits(r);
+}
+static u64 sqrt_lane64(struct fp_env *env, u64 a, u64 b)
+{
+    (void)a;
+    if (env->rounding != FP_NEAREST || !usual64(b) || b >> 63)
+        return fp_pack64(fp_sqrt(env, &fp_f64, fp_unpack64(env, b)));
+    double r = sqrt(f64_of(b));
+    u64 z = f64_bits(r);
+    if (!fits64(z, z) || r * r != f64_of(b))
+        env->flags |= FP_PE;
+    return z;
+}
 
 /* clang-format off */
 #define SCALAR_FAST(op, bits, type, compute, ok, exact)                                            \
@@ -164,8 +197,8 @@ EXTREME_FAST(min, 32, float, a < b)
 EXTREME_FAST(max, 64, double, a > b)
 EXTREME_FAST(max, 32, float, a > b)
 
-/* Packed: MXCSR.PE must be set, which it is after the first inexact result. */
-#define PACKED_FAST(op, kind, vector, compute, ok)                                                 \
+/* Packed. Divisions are not looked into: MXCSR.PE is set after the first inexact result. */
+#define PACKED_FAST(op, kind, vector, compute, ok, exact)                                                 \
     static ALWAYS_INLINE bool op##kind##_fast(u32 mxcsr, v2u64 x, v2u64 y, v2u64 *res)             \
     {                                                                                              \
         vector a = (vector)x, b = (vector)y;                                                       \
@@ -179,14 +212,15 @@ EXTREME_FAST(max, 32, float, a > b)
 #define PS_DIV_OK none(unusual_ps(x) | unwell_ps(y) | (unwell_ps(z) & ~zero_ps(x)))
 #define PD_MUL_LANE(n) (well64(z[n]) || zero64(x[n]) || zero64(y[n]))
 #define PD_DIV_LANE(n) (well64(y[n]) && (well64(z[n]) || zero64(x[n])))
-PACKED_FAST(add, ps, v4f32, a + b, PS_SUM_OK)
-PACKED_FAST(sub, ps, v4f32, a - b, PS_SUM_OK)
-PACKED_FAST(mul, ps, v4f32, a * b, PS_MUL_OK)
-PACKED_FAST(div, ps, v4f32, a / b, PS_DIV_OK)
-PACKED_FAST(add, pd, v2f64, a + b, PD_SUM_OK)
-PACKED_FAST(sub, pd, v2f64, a - b, PD_SUM_OK)
-PACKED_FAST(mul, pd, v2f64, a * b, (usual_pd(x) && usual_pd(y) && PD_MUL_LANE(0) && PD_MUL_LANE(1)))
-PACKED_FAST(div, pd, v2f64, a / b, (usual_pd(x) && PD_DIV_LANE(0) && PD_DIV_LANE(1)))
+PACKED_FAST(add, ps, v4f32, a + b, PS_SUM_OK, SUM_EXACT_PACKED(v4f32, b))
+PACKED_FAST(sub, ps, v4f32, a - b, PS_SUM_OK, SUM_EXACT_PACKED(v4f32, -b))
+PACKED_FAST(mul, ps, v4f32, a * b, PS_MUL_OK, products_exact_ps(a, b, (v4f32)z))
+PACKED_FAST(div, ps, v4f32, a / b, PS_DIV_OK, false)
+PACKED_FAST(add, pd, v2f64, a + b, PD_SUM_OK, SUM_EXACT_PACKED(v2f64, b))
+PACKED_FAST(sub, pd, v2f64, a - b, PD_SUM_OK, SUM_EXACT_PACKED(v2f64, -b))
+PACKED_FAST(mul, pd, v2f64, a * b, (usual_pd(x) && usual_pd(y) && PD_MUL_LANE(0) && PD_MUL_LANE(1)),
+            (fits64(x[0], y[0]) && fits64(x[1], y[1])))
+PACKED_FAST(div, pd, v2f64, a / b, (usual_pd(x) && PD_DIV_LANE(0) && PD_DIV_LANE(1)), false)
 
 #define PACKED_EXTREME_FAST(op, kind, vector, cond, ok)                                            \
     static ALWAYS_INLINE bool op##kind##_fast(u32 mxcsr, v2u64 x, v2u64 y, v2u64 *res)             \
