@@ -198,13 +198,15 @@ EXTREME_FAST(max, 64, double, a > b)
 EXTREME_FAST(max, 32, float, a > b)
 
 /* Packed. Divisions are not looked into: MXCSR.PE is set after the first inexact result. */
-#define PACKED_FAST(op, kind, vector, compute, ok, exact)                                                 \
+#define PACKED_FAST(op, kind, vector, compute, ok, exact)                                          \
     static ALWAYS_INLINE bool op##kind##_fast(u32 mxcsr, v2u64 x, v2u64 y, v2u64 *res)             \
     {                                                                                              \
         vector a = (vector)x, b = (vector)y;                                                       \
         v2u64 z = (v2u64)(compute);                                                                \
         *res = z;                                                                                  \
-        return likely(ok) && likely(env_sticky(mxcsr));                                  \
+        if (unlikely(!(ok)))                                                                       \
+            return false;                                                                          \
+        return likely(env_sticky(mxcsr)) || (env_usual(mxcsr) && (exact));                         \
     }
 #define PS_SUM_OK none(unusual_ps(x) | unusual_ps(y) | unusual_ps(z))
 #define PD_SUM_OK (usual_pd(x) && usual_pd(y) && usual_pd(z))

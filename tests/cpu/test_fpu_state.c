@@ -50,12 +50,16 @@ static void random_registers(struct cpu *cpu)
 
 /* Runs one instruction; it must fault with this vector (an error code of 0), or not at all. */
 #define NONE 0xffu
+static u64 base_of(const struct world *w)
+{
+    return w->mode == WORLD_REAL ? 0 : CODE;
+}
 #define RUN(w, bytes, vector)                                                                      \
     do {                                                                                           \
         code(w, bytes);                                                                            \
         run(w, 1);                                                                                 \
         if ((vector) == NONE)                                                                      \
-            ck_assert_uint_eq((w)->cpu->rip, CODE + sizeof(bytes) - 1);                            \
+            ck_assert_uint_eq((w)->cpu->rip, base_of(w) + sizeof(bytes) - 1);                      \
         else                                                                                       \
             ASSERT_HANDLER(w, vector);                                                             \
     } while (0)
@@ -342,6 +346,48 @@ START_TEST(exceptions)
 }
 END_TEST
 
+/* The four layouts of the environment (SDM "x87 FPU State Image in Memory"). */
+START_TEST(environment)
+{
+    struct world w;
+    start(&w, WORLD_32);
+    random_registers(w.cpu);
+    RUN(&w, "\xd9\x37", NONE); /* 32-bit protected mode */
+    ck_assert_uint_eq(get(&w, AREA, 4), 0xffff027f);
+    ck_assert_uint_eq(get(&w, AREA + 4, 4), 0xffff1800);
+    ck_assert_uint_eq(get(&w, AREA + 8, 4), 0xffffff00);
+    ck_assert_uint_eq(get(&w, AREA + 12, 4), 0x55667788);
+    ck_assert_uint_eq(get(&w, AREA + 16, 4), 0x01230010);
+    ck_assert_uint_eq(get(&w, AREA + 20, 4), 0xddeeff00);
+    ck_assert_uint_eq(get(&w, AREA + 24, 4), 0xffff0018);
+    ck_assert_uint_eq(w.cpu->fcw, 0x27f); /* all masked afterwards, as they were */
+    w.cpu->fop = 0;
+    w.cpu->fcw = 0x340;
+    RUN(&w, "\xd9\x27", NONE); /* FLDENV */
+    ck_assert_uint_eq(w.cpu->fcw, 0x27f);
+    ck_assert_uint_eq(w.cpu->fop, 0x123);
+    ck_assert_uint_eq(w.cpu->fdp, 0xddeeff00);
+    RUN(&w, "\x66\xd9\x37", NONE); /* 16-bit protected mode */
+    ck_assert_uint_eq(get(&w, AREA, 8), 0x7788ff001800027f);
+    ck_assert_uint_eq(get(&w, AREA + 8, 6), 0x0018ff000010);
+    world_fini(&w);
+
+    start(&w, WORLD_REAL);
+    random_registers(w.cpu);
+    w.cpu->gpr[RBX] = 0x100;
+    u64 at = CODE + 0x100;
+    RUN(&w, "\x66\xd9\x37", NONE); /* FNSTENV [BX], 32-bit: linear addresses */
+    ck_assert_uint_eq(get(&w, at + 12, 4), 0xffff7888);
+    ck_assert_uint_eq(get(&w, at + 16, 4), 0x05566123);
+    ck_assert_uint_eq(get(&w, at + 20, 4), 0xffff0080);
+    ck_assert_uint_eq(get(&w, at + 24, 4), 0x0ddef000);
+    RUN(&w, "\xd9\x37", NONE);
+    ck_assert_uint_eq(get(&w, at, 8), 0x7888ff001800027f);
+    ck_assert_uint_eq(get(&w, at + 8, 6), 0xf00000806123);
+    world_fini(&w);
+}
+END_TEST
+
 START_TEST(unavailable)
 {
     struct world w;
@@ -365,4 +411,4 @@ END_TEST
 
 SUITE_MAIN("extended state", &fxsave_layout, &fxsave_round_trip, &fxsave_32_bit, &fxsave_faults,
            &xsave_standard, &xsaveopt_leaves_initial_state, &xsavec_compacted, &xrstor_initializes,
-           &xrstor_faults, &mxcsr, &alignment, &exceptions, &unavailable)
+           &xrstor_faults, &mxcsr, &alignment, &environment, &exceptions, &unavailable)
