@@ -246,6 +246,8 @@ static struct remainder remainder_of(struct fp_env *env, struct fp a, struct fp 
         env->flags |= FP_DE;
     if (a.cls == FPC_FINITE && b.cls == FPC_FINITE)
         r = divide(env, a, b, nearest);
+    else if (a.cls == FPC_FINITE)
+        r.value = fp_round(env, &fp_f80, a.sign, a.exp, a.sig, 0);
     r.divided = true;
     return r;
 }
