@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The x87 registers as instructions see them, what SIMD and x87 exceptions do, and loads of 16 bytes.
+ * The x87 registers as instructions see them, what SIMD and x87 exceptions do, and loads of 16
+ * bytes.
  *
  * cpu->st[] is physical; TOP is in cpu->fsw. MMX register n is the significand of physical register
- * n. FSW.ES and FSW.B follow from the flags and masks: fpu_update_es() after every change of either.
+ * n. FSW.ES and FSW.B follow from the flags and masks: fpu_update_es() after every change of
+ * either.
  */
 #ifndef CPU_FPU_H
 #define CPU_FPU_H
@@ -61,9 +63,9 @@ static inline void fpu_set_fcw(struct cpu *cpu, u16 fcw)
 void fpu_init(struct cpu *cpu); /* FNINIT, RESET */
 
 /*
- * An x87 exception of an earlier instruction is pending. With CR0.NE it is #MF, recorded here (false);
- * without, the FERR# pin would tell a 1980s interrupt controller, which is not modelled, and the
- * instruction goes on (true).
+ * An x87 exception of an earlier instruction is pending. With CR0.NE it is #MF, recorded here
+ * (false); without, the FERR# pin would tell a 1980s interrupt controller, which is not modelled,
+ * and the instruction goes on (true).
  */
 bool fpu_pending(struct cpu *cpu);
 
@@ -118,8 +120,8 @@ static ALWAYS_INLINE u8 *not_null(u8 *p)
 }
 
 /*
- * Host address of an aligned 16-byte operand at va, NULL: the slow path. One test finds a miss and a
- * misaligned address, tags being multiples of the page size.
+ * Host address of an aligned 16-byte operand at va, NULL: the slow path. One test finds a miss and
+ * a misaligned address, tags being multiples of the page size.
  */
 static ALWAYS_INLINE const u8 *fast_read_aligned(const struct cpu *cpu, u64 va)
 {

@@ -174,7 +174,10 @@ static unsigned xmm_count(const struct cpu *cpu)
     return cpu->mode & MODE_64 ? 16 : 8;
 }
 
-/* The legacy instructions know 8 XMM registers outside 64-bit mode; so do the AVX component's rules. */
+/*
+ * The legacy instructions know 8 XMM registers outside 64-bit mode; so do the AVX component's
+ * rules.
+ */
 static unsigned component_size(const struct cpu *cpu, const struct component *c)
 {
     bool half = c->bit == XC_AVX || c->bit == XC_ZMM_HI256;
@@ -274,7 +277,10 @@ static bool fxsave(struct cpu *cpu, const struct insn *i, bool rex_w)
     }
     put(&m, 24, cpu->mxcsr, 4);
     put(&m, 28, MXCSR_MASK, 4);
-    /* Without OSFXSR the processor need not store MXCSR and XMM, and with it only the XMM of the mode. */
+    /*
+     * Without OSFXSR the processor need not store MXCSR and XMM, and with it only the XMM of the
+     * mode.
+     */
     return area_move(&a, 0, m.b, size, true);
 }
 

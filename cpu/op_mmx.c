@@ -67,8 +67,8 @@ void mmx_finish(struct cpu *cpu, int reg, u64 v)
 }
 
 /*
- * BINARY(name, read, body...): mm, mm/m64. body computes `m1u64 res` from `m1u64 x` (destination) and
- * `m1u64 y` (source); read fills in u64 v from memory.
+ * BINARY(name, read, body...): mm, mm/m64. body computes `m1u64 res` from `m1u64 x` (destination)
+ * and `m1u64 y` (source); read fills in u64 v from memory.
  */
 #define BINARY(name, read, ...)                                                                    \
     static ALWAYS_INLINE void name##_mmx_apply(struct cpu *cpu, const struct insn *i, u64 source)  \

@@ -164,10 +164,13 @@ static ALWAYS_INLINE bool tps2dq_fast(u32 mxcsr, v2u64 v, v2u64 *res)
 XMM_CONVERT(cvtss2sd, u32, ss2sd_fast, READ32, LOAD32, u64, SET64, f32_to_f64, 4, 8, 1, false)
 XMM_CONVERT(cvtsd2ss, u64, sd2ss_fast, READ64, LOAD64, u32, SET32, f64_to_f32, 8, 4, 1, false)
 XMM_CONVERT(cvtps2pd, u64, ps2pd_fast, READ64, LOAD64, v2u64, SET128, f32_to_f64, 4, 8, 2, false)
-XMM_CONVERT(cvtpd2ps, v2u64, pd2ps_fast, fast_read_aligned, host_load128, v2u64, SET128, f64_to_f32, 8, 4, 2, true)
-XMM_CONVERT(cvtdq2ps, v2u64, dq2ps_fast, fast_read_aligned, host_load128, v2u64, SET128, s32_to_f32, 4, 4, 4, false)
+XMM_CONVERT(cvtpd2ps, v2u64, pd2ps_fast, fast_read_aligned, host_load128, v2u64, SET128,
+            f64_to_f32, 8, 4, 2, true)
+XMM_CONVERT(cvtdq2ps, v2u64, dq2ps_fast, fast_read_aligned, host_load128, v2u64, SET128,
+            s32_to_f32, 4, 4, 4, false)
 XMM_CONVERT(cvtdq2pd, u64, dq2pd_fast, READ64, LOAD64, v2u64, SET128, s32_to_f64, 4, 8, 2, false)
-XMM_CONVERT(cvttps2dq, v2u64, tps2dq_fast, fast_read_aligned, host_load128, v2u64, SET128, f32_chop_s32, 4, 4, 4, false)
+XMM_CONVERT(cvttps2dq, v2u64, tps2dq_fast, fast_read_aligned, host_load128, v2u64, SET128,
+            f32_chop_s32, 4, 4, 4, false)
 XMM_SLOW(cvtps2dq, f32_to_s32, 4, 4, 4, false)
 XMM_SLOW(cvtpd2dq, f64_to_s32, 8, 4, 2, true)
 XMM_SLOW(cvttpd2dq, f64_chop_s32, 8, 4, 2, true)
@@ -308,8 +311,8 @@ FAMILY_INT(cvtsi2ss)
         return likely((mxcsr & (0x1000 + FP_PE)) == 0x1000 + FP_PE) || (type)r == a;               \
     }
 /*
- * To nearest: adding and taking away 1.5 * 2^52 rounds in the host's arithmetic, for magnitudes below
- * 2^51; singles are exact as doubles.
+ * To nearest: adding and taking away 1.5 * 2^52 rounds in the host's arithmetic, for magnitudes
+ * below 2^51; singles are exact as doubles.
  */
 #define NEAREST_FAST(bits, from, limit)                                                            \
     static ALWAYS_INLINE bool near##from##_s##bits##_fast(u32 mxcsr, u##from v, u##bits *res)      \

@@ -91,8 +91,8 @@ LANE_EXTREME(min, FP_LESS)
 LANE_EXTREME(max, FP_GREATER)
 
 /*
- * ---- The common case ----
- * <op>64_fast(mxcsr, x, y, &r), also 32, ps and pd: true if r is the result and MXCSR stays as it is.
+ * ---- The common case ---- <op>64_fast(mxcsr, x, y, &r), also 32, ps and pd: true if r is the
+ * result and MXCSR stays as it is.
  */
 
 /* Significant bits of a normal number. */
@@ -132,8 +132,8 @@ static ALWAYS_INLINE bool products_exact_ps(v4f32 a, v4f32 b, v4f32 r)
 }
 
 /*
- * The host's square root of a positive normal number, which C too wants correctly rounded. It is exact
- * if it is short enough for its square to be exact and that is the operand.
+ * The host's square root of a positive normal number, which C too wants correctly rounded. It is
+ * exact if it is short enough for its square to be exact and that is the operand.
  */
 static u64 sqrt_lane32(struct fp_env *env, u64 a, u64 b)
 {
@@ -335,9 +335,9 @@ SLOW_ONLY(sqrtps, sqrt_lane32, 4, 4)
 SLOW_ONLY(sqrtpd, sqrt_lane64, 8, 2)
 
 /*
- * ---- Approximations ----
- * SDM: relative error at most 1.5 * 2^-12, no exceptions, denormal sources are zeros and denormal
- * results are flushed. Ours are the true values rounded to 12 significant bits, the same on any host.
+ * ---- Approximations ---- SDM: relative error at most 1.5 * 2^-12, no exceptions, denormal sources
+ * are zeros and denormal results are flushed. Ours are the true values rounded to 12 significant
+ * bits, the same on any host.
  */
 
 static struct fp approximate(struct fp v)

@@ -175,7 +175,9 @@ const struct op_family fam_movnti = {{{FORMS_ONLY_MEM(op_movnti32), FORMS_ONLY_M
                                        FORMS_ONLY_MEM(op_movnti32), FORMS_ONLY_MEM(op_movnti64)},
                                       {{0}}}};
 
-/* The sign bits of 8 bytes, gathered: each bit lands in the top byte, no two of them in one place. */
+/*
+ * The sign bits of 8 bytes, gathered: each bit lands in the top byte, no two of them in one place.
+ */
 static ALWAYS_INLINE u32 byte_signs(u64 v)
 {
     return (u32)(((v >> 7) & UINT64_C(0x0101010101010101)) * UINT64_C(0x0102040810204080) >> 56);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * x87 transcendental instructions, by MPFR: 128 bits of the true value and whether more follow, then
- * rounded once, so results are the correctly rounded ones; processors may be off by an ulp. FSIN and
- * kin reduce their argument by the pi of 66 bits that the SDM documents ("Approximation of Pi").
+ * x87 transcendental instructions, by MPFR: 128 bits of the true value and whether more follow,
+ * then rounded once, so results are the correctly rounded ones; processors may be off by an ulp.
+ * FSIN and kin reduce their argument by the pi of 66 bits that the SDM documents ("Approximation of
+ * Pi").
  */
 #include "cpu/x87.h"
 

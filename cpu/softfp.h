@@ -25,8 +25,8 @@ enum fp_rounding { FP_NEAREST, FP_DOWN, FP_UP, FP_CHOP };
 enum fp_class { FPC_ZERO, FPC_FINITE, FPC_INF, FPC_QNAN, FPC_SNAN, FPC_SPECIAL };
 
 /*
- * FINITE: (-1)^sign * sig * 2^(exp - 63), sig's bit 63 set. NaN: the fraction left-aligned in sig, the
- * quiet bit being bit 62, with bit 63 set.
+ * FINITE: (-1)^sign * sig * 2^(exp - 63), sig's bit 63 set. NaN: the fraction left-aligned in sig,
+ * the quiet bit being bit 62, with bit 63 set.
  */
 struct fp {
     u64 sig;

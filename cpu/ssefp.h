@@ -2,9 +2,9 @@
 /*
  * SSE floating point: the common case on the host's own arithmetic, everything else lane by lane in
  * softfp. The host computes when operands and result are normal numbers or zero, rounding is to
- * nearest, all exceptions are masked, and MXCSR.PE is already set or the result is known to be exact;
- * then nothing but the result changes. The host is assumed to round to nearest with IEEE single and
- * double precision, which C says by FLT_EVAL_METHOD 0 (softfp itself assumes nothing).
+ * nearest, all exceptions are masked, and MXCSR.PE is already set or the result is known to be
+ * exact; then nothing but the result changes. The host is assumed to round to nearest with IEEE
+ * single and double precision, which C says by FLT_EVAL_METHOD 0 (softfp itself assumes nothing).
  */
 #ifndef CPU_SSEFP_H
 #define CPU_SSEFP_H

@@ -11,7 +11,9 @@
  * except a store, which comes before anything is committed.
  */
 #define X87_HANDLER(name) static NOINLINE bool name(struct cpu *cpu, const struct insn *i)
-/* Family name: register or implied operands; memory operands; handlers are the functions x87_<fn>. */
+/*
+ * Family name: register or implied operands; memory operands; handlers are the functions x87_<fn>.
+ */
 #define X87_REG(name)                                                                              \
     DEF_SLOW(op_##name##_slow, x87_##name)                                                         \
     FAMILY_SLOW(name, op_##name##_slow, 0);
@@ -32,8 +34,9 @@ struct fp_env x87_env(const struct cpu *cpu);
 const struct fp_format *x87_format(const struct cpu *cpu);
 
 /*
- * Notes flags (FP_*, FSW_SF), C1 and the pending exception. False: an unmasked exception of those that
- * are found before the operation: no result. c1 counts only where the instruction defines it so.
+ * Notes flags (FP_*, FSW_SF), C1 and the pending exception. False: an unmasked exception of those
+ * that are found before the operation: no result. c1 counts only where the instruction defines it
+ * so.
  */
 bool x87_raise(struct cpu *cpu, const struct insn *i, unsigned flags, bool c1);
 /* The same for a store: also false for unmasked overflow and underflow. */

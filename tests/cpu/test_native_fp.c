@@ -504,7 +504,10 @@ static bool near(const u8 *a, const u8 *b)
     return exponents >= -1 && exponents <= 1 && distance >= -2 && distance <= 2;
 }
 
-/* Transcendental results may differ in the last place, and so in C1; the host has none that is exact. */
+/*
+ * Transcendental results may differ in the last place, and so in C1; the host has none that is
+ * exact.
+ */
 static void forgive_approximation(struct test_case *t)
 {
     u16 vague = FSW_C1;
