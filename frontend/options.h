@@ -15,7 +15,7 @@ struct options {
     char *save_path;   /* --save FILE@INSNS */
     const char *load_path;
     const char *log;
-    u64 save_at;                /* instructions since power-on */
+    u64 save_at;                /* ticks since power-on */
     u64 max_insns;              /* UINT64_MAX: no limit */
     bool pace_given, pace_host; /* --pace; host: idle time passes as on the host */
     bool help;

@@ -145,8 +145,7 @@ static int status_of(const struct session *s)
     case STOP_DEBUG_EXIT:
         return (int)(g->exit_value << 1 | 1) & 0xff;
     case STOP_LIMIT:
-        fprintf(stderr, "testudo: stopped after %llu instructions\n",
-                (unsigned long long)s->m->clock.now);
+        fprintf(stderr, "testudo: stopped at tick %llu\n", (unsigned long long)s->m->clock.now);
         return STATUS_LIMIT;
     case STOP_TRIPLE_FAULT:
         fprintf(stderr, "testudo: %s\n", g->stop_text);
@@ -278,12 +277,12 @@ static bool run(struct session *s, struct error *err)
     if (!opt->save_path)
         return run_until(s, opt->max_insns, err);
     if (opt->save_at < clock->now)
-        return error_set(err, "--save: the machine loaded is at instruction %llu already",
+        return error_set(err, "--save: the machine loaded is at tick %llu already",
                          (unsigned long long)clock->now);
     if (!run_until(s, MIN(opt->save_at, opt->max_insns), err))
         return false;
     if (s->m->group.stop != STOP_LIMIT || clock->now < opt->save_at)
-        return error_set(err, "--save: the run ended at instruction %llu, before %llu",
+        return error_set(err, "--save: the run ended at tick %llu, before %llu",
                          (unsigned long long)clock->now, (unsigned long long)opt->save_at);
     clock_event_cancel(&s->m->clock, &s->poll);
     if (!save_snapshot(s, err))

@@ -149,15 +149,15 @@ START_TEST(saving_and_loading_can_fail)
     struct error err;
     set_up_counter();
     ck_assert_int_eq(run("--kernel kernel --save snap@7M", &err), STATUS_USAGE);
-    ck_assert_str_eq(err.text, "--save: the run ended at instruction 6000006, before 7000000");
+    ck_assert_str_eq(err.text, "--save: the run ended at tick 6000006, before 7000000");
     ck_assert_int_eq(access("snap", F_OK), -1);
     ck_assert_int_eq(run("--kernel kernel --save snap@2M --max-insns 1M", &err), STATUS_USAGE);
-    ck_assert_str_eq(err.text, "--save: the run ended at instruction 1000000, before 2000000");
+    ck_assert_str_eq(err.text, "--save: the run ended at tick 1000000, before 2000000");
     ck_assert_int_eq(run("--kernel kernel --save no/folder/snap@5", &err), STATUS_USAGE);
     ck_assert(err.text[0]);
     ck_assert_int_eq(run("--kernel kernel --save snap@2M", &err), 11);
     ck_assert_int_eq(run("--load snap --save again@1M", &err), STATUS_USAGE);
-    ck_assert_str_eq(err.text, "--save: the machine loaded is at instruction 2000000 already");
+    ck_assert_str_eq(err.text, "--save: the machine loaded is at tick 2000000 already");
     ck_assert_int_eq(run("--load snap --memory 16M", &err), STATUS_USAGE);
     ck_assert_ptr_nonnull(strstr(err.text, "RAM size"));
     ck_assert_int_eq(run("--load snap --cpu haswell", &err), STATUS_USAGE);
