@@ -15,8 +15,9 @@
 #define CONDITIONS(X)                                                                              \
     X(o, 0)                                                                                        \
     X(no, 1)                                                                                       \
-    X(b, 2) X(ae, 3) X(e, 4) X(ne, 5) X(be, 6) X(a, 7) X(s, 8) X(ns, 9) X(p, 10) X(np, 11)         \
-        X(l, 12) X(ge, 13) X(le, 14) X(g, 15)
+    X(b, 2)                                                                                        \
+    X(ae, 3) X(e, 4) X(ne, 5) X(be, 6) X(a, 7) X(s, 8) X(ns, 9) X(p, 10) X(np, 11) X(l, 12)        \
+        X(ge, 13) X(le, 14) X(g, 15)
 
 enum condition {
 #define X(name, cc) COND_##name = (cc),
@@ -60,6 +61,15 @@ static ALWAYS_INLINE u64 cc_carry(const struct cpu *cpu)
     default: /* CC_EFLAGS, CC_INC, CC_DEC, CC_MUL; CC_SHR, CC_SAR: the last bit shifted out */
         return src & 1;
     }
+}
+
+/* The same for consumers that mostly follow a comparison: spares them the indirect jump. */
+static ALWAYS_INLINE bool cc_quick_carry(const struct cpu *cpu)
+{
+    unsigned op = cpu->cc_op, shift = 64 - (8u << (op & 3));
+    if (likely((op & ~3u) == CC_SUB))
+        return (cpu->cc_dst + cpu->cc_src) << shift < cpu->cc_src << shift;
+    return cc_carry(cpu);
 }
 
 /* PF: even parity of the low byte. */
@@ -122,13 +132,13 @@ static ALWAYS_INLINE unsigned cc_quick(const struct cpu *cpu, enum condition cc)
         v = cc_quick_overflow(cpu);
         break;
     case COND_b:
-        v = (unsigned)cc_carry(cpu);
+        v = cc_quick_carry(cpu);
         break;
     case COND_e:
         v = cc_zero(cpu);
         break;
     case COND_be:
-        v = cc_zero(cpu) || cc_carry(cpu);
+        v = cc_zero(cpu) || cc_quick_carry(cpu);
         break;
     case COND_s:
         v = cc_sign(cpu);

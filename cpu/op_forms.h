@@ -68,7 +68,8 @@
 #define E_RMW_DEAD(name, bits, ...)                                                                \
     E_RMW_REG(name##_nf, bits, 0, , __VA_ARGS__)                                                   \
     E_RMW_MEM(name##_bd_nf, name##_gen, bits, 0, EA_BD, , __VA_ARGS__)                             \
-    E_RMW_MEM(name##_bi_nf, name##_gen, bits, 0, EA_BI, , __VA_ARGS__)
+    E_RMW_MEM(name##_bi_nf, name##_gen, bits, 0, EA_BI, , __VA_ARGS__)                             \
+    E_RMW_MEM(name##_seg_nf, name##_gen, bits, 0, EA_SEG, , __VA_ARGS__)
 
 /* ---- e is only read ---- */
 #define E_READ_REG(name, bits, fl_, PRE, ...)                                                      \
@@ -111,7 +112,8 @@
 #define E_READ_DEAD(name, bits, ...)                                                               \
     E_READ_REG(name##_nf, bits, 0, , __VA_ARGS__)                                                  \
     E_READ_MEM(name##_bd_nf, name##_gen, bits, 0, EA_BD, , __VA_ARGS__)                            \
-    E_READ_MEM(name##_bi_nf, name##_gen, bits, 0, EA_BI, , __VA_ARGS__)
+    E_READ_MEM(name##_bi_nf, name##_gen, bits, 0, EA_BI, , __VA_ARGS__)                            \
+    E_READ_MEM(name##_seg_nf, name##_gen, bits, 0, EA_SEG, , __VA_ARGS__)
 
 /* ---- e is only written; BODY sets res, and must not have other effects ---- */
 #define E_WRITE_REG(name, bits, PRE, ...)                                                          \
@@ -157,7 +159,8 @@
 #define E_FORMS(name) FORMS5(name, name)
 #define E_FORMS_NF(name)                                                                           \
     {                                                                                              \
-        [FORM_REG] = name##_nf, [FORM_BD] = name##_bd_nf, [FORM_BI] = name##_bi_nf                 \
+        [FORM_REG] = name##_nf, [FORM_BD] = name##_bd_nf, [FORM_BI] = name##_bi_nf,                \
+        [FORM_SEG] = name##_seg_nf                                                                 \
     }
 /* Families over widths b w d q or w d q, handlers named <name><bits>. */
 #define FAMILY4(name)                                                                              \

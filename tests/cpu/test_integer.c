@@ -494,6 +494,26 @@ START_TEST(nop_keeps_the_upper_half)
 }
 END_TEST
 
+START_TEST(mov_absolute)
+{
+    START(w, WORLD_64,
+          "\x48\xa1\x00\x00\x06\x00\x00\x00\x00\x00"   /* movabs STACK,%rax */
+          "\x66\xa3\x10\x00\x06\x00\x00\x00\x00\x00"   /* movabs %ax,STACK+16 */
+          "\x67\xa0\x10\x00\x06\x00"                   /* addr32 mov STACK+16,%al */
+          "\x64\xa2\x10\x00\x00\x00\x00\x00\x00\x00"); /* movabs %al,%fs:16 */
+    put(&w, STACK, 0x1122334455667788, 8);
+    w.cpu->seg[SEG_FS].base = STACK + 0x100;
+    run(&w, 2);
+    ck_assert_uint_eq(R(&w, RAX), 0x1122334455667788);
+    ck_assert_uint_eq(get(&w, STACK + 16, 8), 0x7788);
+    put(&w, STACK + 16, 0x99, 1);
+    run(&w, 2);
+    ck_assert_uint_eq(R(&w, RAX), 0x1122334455667799);
+    ck_assert_uint_eq(get(&w, STACK + 0x110, 1), 0x99);
+    world_fini(&w);
+}
+END_TEST
+
 START_TEST(cmpxchg16b_alignment)
 {
     START(w, WORLD_64, "\x48\x0f\xc7\x0e"); /* cmpxchg16b (%rsi) */
@@ -508,4 +528,4 @@ END_TEST
 SUITE_MAIN("integer", &push_and_pop_64, &push_all, &enter_and_leave, &stack_wraps_at_64k,
            &call_and_ret, &not_canonical, &branches_32, &limit_of_cs, &loops, &ports,
            &port_permission, &decimal_adjustment, &aam_and_aad, &bound, &bit_strings_16,
-           &xlat_and_salc, &nop_keeps_the_upper_half, &cmpxchg16b_alignment)
+           &xlat_and_salc, &nop_keeps_the_upper_half, &mov_absolute, &cmpxchg16b_alignment)
