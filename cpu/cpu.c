@@ -73,6 +73,7 @@ static void reset_events(struct cpu *cpu)
     cpu->exc = (struct exception){0};
     cpu->leave = cpu->irq_shadow = cpu->mov_ss_shadow = false;
     cpu->debug_hits = 0;
+    cpu->delivered_at = UINT64_MAX;
     cpu->nmi_blocked = false;
     cpu->monitor_hpa = UINT64_MAX;
 }
@@ -338,6 +339,9 @@ static void snap_events(struct cpu *cpu, struct snap *s)
     SNAP(s, cpu->exc.trap);
     SNAP(s, cpu->nmi_blocked);
     SNAP(s, cpu->monitor_hpa);
+    SNAP(s, cpu->monitor_line);
+    SNAP(s, cpu->mwait_masked);
+    SNAP(s, cpu->delivered_at);
     SNAP(s, cpu->insns);
     SNAP(s, cpu->exceptions);
     SNAP(s, cpu->interrupts);

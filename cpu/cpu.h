@@ -226,6 +226,7 @@ struct cpu {
     u8 activity;        /* enum cpu_activity */
     u32 pending;        /* PEND_* */
     u64 time_base;      /* clock tick = time_base - budget (+ i->n inside a block) */
+    u64 delivered_at;   /* tick of the last exception's delivery */
     u64 debug_hits;     /* DR6 bits of a trap-class #DB due after this instruction */
     bool no_step;       /* the instruction (INT n, SYSCALL ...) left no single-step trap behind */
     struct exception exc;
@@ -258,6 +259,7 @@ struct cpu {
     u64 *msr; /* storage of the rows of cpu/msr.def, by row */
 
     /* MONITOR */
+    bool mwait_masked;   /* the MWAIT under way ends with masked interrupts, too */
     u64 monitor_hpa;     /* of the line, ~0: not armed */
     u8 monitor_line[64]; /* what it held then */
 

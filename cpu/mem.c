@@ -17,10 +17,14 @@ static bool is_canonical(const struct cpu *cpu, u64 lin)
     return sign_extend(lin, bits) == lin;
 }
 
-/* The linear address after the last byte of a page wraps at 4 GiB outside 64-bit mode. */
-static u64 wrap(const struct cpu *cpu, u64 lin)
+/*
+ * The linear address after the last byte of a page wraps at 4 GiB outside 64-bit mode, but not that
+ * of a descriptor table in IA-32e mode.
+ */
+static u64 wrap(const struct cpu *cpu, u64 lin, unsigned acc)
 {
-    return cpu->mode & MODE_64 ? lin : (u32)lin;
+    u32 wide = acc & ACC_SYSTEM ? MODE_LMA : MODE_64;
+    return cpu->mode & wide ? lin : (u32)lin;
 }
 
 /* May the current context's translations serve this access? Its view is that of explicit accesses. */
@@ -195,7 +199,7 @@ static bool find_places(struct cpu *cpu, u64 lin, unsigned size, unsigned acc,
     if (!check_address(cpu, lin, size, acc) || !find_place(cpu, lin, acc, &place[0]))
         return false;
     unsigned n = first_part(lin, size);
-    if (n < size && !find_place(cpu, wrap(cpu, lin + n), acc, &place[1]))
+    if (n < size && !find_place(cpu, wrap(cpu, lin + n, acc), acc, &place[1]))
         return false;
     if (data_breakpoints_armed(cpu) && !(acc & ACC_SYSTEM))
         note_breakpoints(cpu, lin, size, acc);

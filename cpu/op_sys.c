@@ -305,10 +305,9 @@ BODY(do_mwait)
         return cpu_fault(cpu, EXC_UD);
     if ((u32)cpu->gpr[RCX] & ~1u)
         return cpu_fault_gp(cpu, 0);
-    bool alone = !cpu->group || cpu->group->count == 1;
-    if (alone && (cpu->eflags & FLAG_IF) && !cpu_monitor_hit(cpu))
+    cpu->mwait_masked = cpu->gpr[RCX] & 1;
+    if (cpu->monitor_hpa != UINT64_MAX) /* else MWAIT does not wait */
         cpu->activity = ACTIVITY_MWAIT;
-    cpu->monitor_hpa = UINT64_MAX;
     return true;
 }
 SYS_FAMILY(SYS_LEAVE, mwait)

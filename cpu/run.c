@@ -131,6 +131,19 @@ static bool take_event(struct cpu *cpu)
     return false;
 }
 
+/* SDM "MWAIT": a store to the monitored line, an event, or with ECX[0] a masked interrupt too. */
+static bool mwait_ends(const struct cpu *cpu)
+{
+    bool interrupt = (cpu->pending & PEND_INTR) && (cpu->mwait_masked || (cpu->eflags & FLAG_IF));
+    return interrupt || ((cpu->pending & PEND_NMI) && !cpu->nmi_blocked) || cpu_monitor_hit(cpu);
+}
+
+static void wake_mwait(struct cpu *cpu)
+{
+    cpu->activity = ACTIVITY_RUN;
+    cpu->monitor_hpa = UINT64_MAX;
+}
+
 /* ---- Execution ---- */
 
 static void enter_block(struct cpu *cpu, const struct block *blk)
@@ -165,17 +178,24 @@ static void run_chunk(struct cpu *cpu, u64 count, bool single)
     cpu->insns += cpu->clock->now - start;
 }
 
-static void finish_exceptions(struct cpu *cpu)
+/*
+ * Delivers what is pending. It takes no time, but for a delivery straight after another: a handler
+ * whose first instruction faults must not stop the clock.
+ */
+static void finish_exception(struct cpu *cpu)
 {
-    while (cpu->exc.pending && !cpu->group->stop)
-        cpu_deliver_exception(cpu);
+    struct clock *clock = cpu->clock;
+    if (cpu->delivered_at == clock->now)
+        clock->now++;
+    cpu->delivered_at = clock->now;
+    cpu_deliver_exception(cpu);
 }
 
 /* One instruction with everything that can hang on a single one: shadows, TF, RF, breakpoints. */
 static void step(struct cpu *cpu)
 {
     bool mov_ss = cpu->mov_ss_shadow, tf = cpu->eflags & FLAG_TF, rf = cpu->eflags & FLAG_RF;
-    cpu->irq_shadow = cpu->mov_ss_shadow = false;
+    cpu->irq_shadow = cpu->mov_ss_shadow = cpu->no_step = false;
     if (!rf && !mov_ss && debug_fetch_hits(cpu))
         return;
     u64 before = cpu->clock->now;
@@ -186,7 +206,7 @@ static void step(struct cpu *cpu)
         return;
     if (rf)
         cpu->eflags &= ~FLAG_RF;
-    if (tf)
+    if (tf && !cpu->no_step)
         cpu->debug_hits |= BIT(14); /* DR6.BS */
 }
 
@@ -205,7 +225,12 @@ static void run_until(struct cpu *cpu, u64 end)
             clock_run(clock);
         if (cpu->debug_hits && !cpu->mov_ss_shadow)
             debug_trap(cpu);
-        finish_exceptions(cpu);
+        if (unlikely(cpu->exc.pending)) {
+            finish_exception(cpu);
+            continue;
+        }
+        if (cpu->activity == ACTIVITY_MWAIT && mwait_ends(cpu))
+            wake_mwait(cpu);
         if (cpu->pending && take_event(cpu))
             continue;
         if (cpu->activity != ACTIVITY_RUN || clock->now >= end || group->stop)
@@ -227,6 +252,8 @@ static bool runnable(const struct cpu *cpu)
         return true;
     if (cpu->activity == ACTIVITY_WAIT_SIPI || cpu->activity == ACTIVITY_SHUTDOWN)
         return false;
+    if (cpu->activity == ACTIVITY_MWAIT)
+        return mwait_ends(cpu);
     return ((cpu->pending & PEND_INTR) && (cpu->eflags & FLAG_IF)) ||
            ((cpu->pending & PEND_NMI) && !cpu->nmi_blocked);
 }

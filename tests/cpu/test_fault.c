@@ -466,6 +466,26 @@ START_TEST(single_step)
     ck_assert(w.cpu->eflags & FLAG_TF);
     run(&w, 2);
     ck_assert_uint_eq(w.cpu->rip, CODE + 2);
+    w.cpu->dr[6] = 0xffff0ff0;
+    run(&w, 1); /* INT clears TF and leaves no trap behind */
+    ck_assert_uint_eq(w.cpu->rip, HANDLER + 16 * 0x80);
+    ck_assert_uint_eq(w.cpu->dr[6], 0xffff0ff0);
+    ck_assert(!(w.cpu->eflags & FLAG_TF));
+    world_fini(&w);
+}
+END_TEST
+
+/* #UD at the handler of #UD, for ever: the clock goes on, so the run ends at its limit. */
+START_TEST(endless_faults)
+{
+    struct world w;
+    world_init(&w, WORLD_64);
+    put(&w, HANDLER + 16 * EXC_UD, 0x0b0f, 2);
+    code(&w, "\x0f\x0b");
+    u64 sp = w.cpu->gpr[RSP];
+    run(&w, 20);
+    ck_assert_uint_eq(w.cpu->rip, HANDLER + 16 * EXC_UD);
+    ck_assert_uint_lt(w.cpu->gpr[RSP], sp);
     world_fini(&w);
 }
 END_TEST
@@ -494,4 +514,4 @@ SUITE_MAIN("fault", &real_mode, &same_level, &inner_level, &gate_16, &gate_error
            &long_mode, &long_mode_user, &interrupt_stack_table, &page_fault, &double_fault,
            &triple_fault, &virtual_8086, &virtual_8086_restricted, &iret_errors,
            &iret_privileged_flags, &drops_data_segments, &nmi_blocking, &single_step,
-           &instruction_breakpoint)
+           &endless_faults, &instruction_breakpoint)
