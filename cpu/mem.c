@@ -44,7 +44,7 @@ static bool data_breakpoints_armed(const struct cpu *cpu)
 static bool page_has_breakpoint(const struct cpu *cpu, u64 lin)
 {
     for (unsigned n = 0; n < 4; n++) {
-        unsigned rw = BITS(cpu->dr[7], 17 + 4 * n, 16 + 4 * n);
+        unsigned rw = (unsigned)BITS(cpu->dr[7], 17 + 4 * n, 16 + 4 * n);
         if ((cpu->dr[7] >> (2 * n) & 3) && (rw & 1) && !((cpu->dr[n] ^ lin) & PAGE_MASK))
             return true;
     }
@@ -56,7 +56,7 @@ static void note_breakpoints(struct cpu *cpu, u64 lin, unsigned size, unsigned a
 {
     static const u8 lengths[4] = {1, 2, 8, 4};
     for (unsigned n = 0; n < 4; n++) {
-        unsigned rw = BITS(cpu->dr[7], 17 + 4 * n, 16 + 4 * n);
+        unsigned rw = (unsigned)BITS(cpu->dr[7], 17 + 4 * n, 16 + 4 * n);
         u64 len = lengths[BITS(cpu->dr[7], 19 + 4 * n, 18 + 4 * n)];
         u64 at = cpu->dr[n] & ~(len - 1);
         bool kind = rw == 3 || (rw == 1 && (acc & ACC_WRITE));

@@ -59,7 +59,7 @@ HANDLER(op_block_end_xp)
     GOTO(je->block->code);
 }
 
-HANDLER(op_jump_slow)
+COLD HANDLER(op_jump_slow)
 {
     cpu->budget -= i->n + 1;
     if (cpu->budget < 0)
@@ -67,12 +67,12 @@ HANDLER(op_jump_slow)
     return enter_rip(cpu, i);
 }
 
-HANDLER(op_link_slow)
+COLD HANDLER(op_link_slow)
 {
     return insn_leave_at(cpu, i, i->imm);
 }
 
-HANDLER(op_link_stub)
+COLD HANDLER(op_link_stub)
 {
     u64 epoch = block_epoch(cpu->blocks), rip = i->imm;
     struct insn *branch = (struct insn *)(uintptr_t)i->disp;
@@ -85,7 +85,7 @@ HANDLER(op_link_stub)
     GOTO(blk->code);
 }
 
-HANDLER(op_relookup)
+COLD HANDLER(op_relookup)
 {
     cpu->rip = insn_block(i)->rip;
     return enter_rip(cpu, i);

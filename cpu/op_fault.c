@@ -2,20 +2,20 @@
 #include "cpu/decode.h"
 #include "cpu/exec.h"
 
-HANDLER(op_ud)
+COLD HANDLER(op_ud)
 {
     cpu_fault(cpu, EXC_UD);
     return insn_fault(cpu, i);
 }
 
-HANDLER(op_gp0)
+COLD HANDLER(op_gp0)
 {
     cpu_fault_gp(cpu, 0);
     return insn_fault(cpu, i);
 }
 
 /* SDM, exception tables of the x87, MMX and SSE instructions: for x87 CR0.EM means #NM, too. */
-HANDLER(op_fpu_unavailable)
+COLD HANDLER(op_fpu_unavailable)
 {
     bool ud = false;
     if (i->reg == UNIT_MMX || i->reg == UNIT_SSE)

@@ -24,12 +24,25 @@ START_TEST(unknown_channels_are_refused)
     u32 before = log_mask;
     ck_assert(!log_enable("cpu,cp", &err));
     ck_assert_str_eq(err.text,
-                     "no log channel \"cp\"; there are all, cpu, mmu, vmx, dev, msr, apic, "
-                     "unimp");
+                     "no log channel \"cp\"; there are all, cpu, mmu, vmx, dev, insn, msr, "
+                     "apic, unimp");
     ck_assert_uint_eq(log_mask, before);
     err.text[0] = 0;
     ck_assert(!log_enable("cpu,", &err));
     ck_assert(!log_enable("", &err));
+}
+END_TEST
+
+START_TEST(a_tick_may_follow)
+{
+    struct error err = {0};
+    ck_assert(log_enable("insn@1200,cpu", &err));
+    ck_assert_uint_eq(log_from, 1200);
+    ck_assert(log_on(LOG_INSN) && log_on(LOG_CPU));
+    ck_assert(!log_enable("insn@", &err));
+    err.text[0] = 0;
+    ck_assert(!log_enable("insn@12x", &err));
+    ck_assert_str_eq(err.text, "log channel: expected a tick after @ in \"@12x\"");
 }
 END_TEST
 
@@ -53,5 +66,5 @@ START_TEST(gaps_are_counted_and_told_once)
 }
 END_TEST
 
-SUITE_MAIN("log", &channels_are_enabled_by_name, &unknown_channels_are_refused,
+SUITE_MAIN("log", &channels_are_enabled_by_name, &unknown_channels_are_refused, &a_tick_may_follow,
            &gaps_are_counted_and_told_once)
