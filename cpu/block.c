@@ -203,11 +203,18 @@ static bool fetch_allowed(struct cpu *cpu, u64 rip)
     return true;
 }
 
-/* In legacy modes a CS limit may end inside the page: then each instruction is checked alone. */
+/*
+ * In legacy modes the CS limit, or with 16-bit code the wrap of IP, may come inside the page (of
+ * linear addresses: CS.base need not be aligned). There each instruction is a block of its own.
+ */
 static bool limit_in_page(const struct cpu *cpu, u64 rip)
 {
-    u64 last = rip | (PAGE_SIZE - 1);
-    return !(cpu->mode & MODE_64) && unlikely(last > cpu->seg[SEG_CS].limit);
+    if (cpu->mode & MODE_64)
+        return false;
+    u64 lin = cpu->seg[SEG_CS].base + rip;
+    u64 last = rip + (PAGE_SIZE - 1 - (lin & ~PAGE_MASK));
+    u64 wrap = cpu->mode & MODE_CS32 ? UINT32_MAX : 0xffff;
+    return unlikely(last > MIN(wrap, cpu->seg[SEG_CS].limit));
 }
 
 static void add_ref(struct block_cache *cache, struct block *blk, const u8 *host, u64 granules)
@@ -355,7 +362,9 @@ struct block *block_find(struct cpu *cpu, u64 rip, u32 extra)
     if (fault)
         return NULL;
     struct block *blk = host ? find_plain(cpu, rip, mode, host) : find_odd(cpu, rip, mode, NULL);
-    if (blk && limited && rip + blk->bytes - 1 > cpu->seg[SEG_CS].limit) {
+    /* Only an instruction by itself can be: all others end in a page that may be run. */
+    bool outside = !(cpu->mode & MODE_64) && blk && rip + blk->bytes - 1 > cpu->seg[SEG_CS].limit;
+    if (unlikely(outside)) {
         cpu_fault_gp(cpu, 0);
         return NULL;
     }

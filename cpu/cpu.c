@@ -224,11 +224,12 @@ void cpu_update_mode(struct cpu *cpu)
     cpu->mode = compute_mode(cpu);
     select_context(cpu);
     struct tlb_ctx *ctx = cpu->ctx;
-    u64 cs_base = cpu->mode & MODE_64 ? 0 : cpu->seg[SEG_CS].base;
-    if (ctx->jump_mode != cpu->mode || ctx->jump_cs != cs_base) {
+    const struct segment *cs = &cpu->seg[SEG_CS];
+    u64 place = cpu->mode & MODE_64 ? 0 : (u32)cs->base | (u64)cs->limit << 32;
+    if (ctx->jump_mode != cpu->mode || ctx->jump_cs != place) {
         tlb_jump_flush(ctx);
         ctx->jump_mode = cpu->mode;
-        ctx->jump_cs = cs_base;
+        ctx->jump_cs = place;
     }
     cpu->jump_key = ctx->jump_gen;
 }

@@ -75,7 +75,7 @@ struct tlb_ctx {
     u64 large_regions;            /* a bit per hash of the GiB that a piece lies in */
     u64 writable[16];             /* a bit per hash of a host page that an entry may write */
     u64 jump_gen;                 /* in bits 63:57 */
-    u32 jump_mode;                /* decode mode and CS base that `jump` holds blocks for */
+    u32 jump_mode; /* decode mode, and base and limit of CS, that `jump` holds blocks for */
     u64 jump_cs;
     struct tlb_key key;
     u64 last_use;
