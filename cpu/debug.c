@@ -17,6 +17,21 @@ bool debug_fetch_hits(struct cpu *cpu)
     return true;
 }
 
+void debug_note_port(struct cpu *cpu, u16 port, unsigned size)
+{
+    static const u8 lengths[4] = {1, 2, 8, 4};
+    if (likely(!(cpu->dr[7] & 0xff)) || !(cpu->cr4 & CR4_DE))
+        return;
+    for (unsigned n = 0; n < 4; n++) {
+        u64 len = lengths[BITS(cpu->dr[7], 19 + 4 * n, 18 + 4 * n)];
+        u64 at = cpu->dr[n] & ~(len - 1);
+        bool on = cpu->dr[7] >> (2 * n) & 3;
+        if (on && BITS(cpu->dr[7], 17 + 4 * n, 16 + 4 * n) == 2 && port < at + len &&
+            at < (u64)port + size)
+            cpu->debug_hits |= BIT(n);
+    }
+}
+
 void debug_trap(struct cpu *cpu)
 {
     u64 hits = cpu->debug_hits;

@@ -20,6 +20,9 @@ static inline bool debug_fetch_armed(const struct cpu *cpu)
 /* If one matches cpu->rip, records the #DB fault (DR6 bits in exc.dr6) and returns true. */
 bool debug_fetch_hits(struct cpu *cpu);
 
+/* Notes the I/O breakpoints that an access to a port hits, in cpu->debug_hits. */
+void debug_note_port(struct cpu *cpu, u16 port, unsigned size);
+
 /* Turns cpu->debug_hits into a pending trap-class #DB. */
 void debug_trap(struct cpu *cpu);
 

@@ -3,6 +3,7 @@
  * IN, OUT, INS, OUTS. Devices see the exact time, and may have changed what interrupts are pending,
  * so each access goes back to the run loop; a repeated one after each iteration.
  */
+#include "cpu/debug.h"
 #include "cpu/exec.h"
 
 /* The I/O permission bitmap is an array of bits, one a port, somewhere in a 32- or 64-bit TSS. */
@@ -39,12 +40,14 @@ static bool io_allowed(struct cpu *cpu, const struct insn *i, u16 port, unsigned
 static u64 port_read(struct cpu *cpu, const struct insn *i, u16 port, unsigned size)
 {
     cpu->clock->now = cpu_now(cpu, i);
+    debug_note_port(cpu, port, size);
     return bus_io_read(cpu->bus, port, size);
 }
 
 static void port_write(struct cpu *cpu, const struct insn *i, u16 port, unsigned size, u64 val)
 {
     cpu->clock->now = cpu_now(cpu, i);
+    debug_note_port(cpu, port, size);
     bus_io_write(cpu->bus, port, size, val & MASK(size * 8));
 }
 

@@ -37,6 +37,56 @@ void guest_check(bool ok, const char *name)
     guest_print("\n");
 }
 
+void guest_print_hex(uint64_t value)
+{
+    char digits[17], *digit = digits + sizeof(digits) - 1;
+
+    *digit = '\0';
+    do {
+        *--digit = "0123456789abcdef"[value & 15];
+        value >>= 4;
+    } while (value);
+    guest_print("0x");
+    guest_print(digit);
+}
+
+void guest_equal(uint64_t got, uint64_t wanted, const char *name)
+{
+    guest_check(got == wanted, name);
+    if (got == wanted)
+        return;
+    guest_print("# got ");
+    guest_print_hex(got);
+    guest_print(", not ");
+    guest_print_hex(wanted);
+    guest_print("\n");
+}
+
+void guest_skip(const char *name, const char *why)
+{
+    guest_print("ok ");
+    print_number(++checks);
+    guest_print(" - ");
+    guest_print(name);
+    guest_print(" # SKIP ");
+    guest_print(why);
+    guest_print("\n");
+}
+
+void *memset(void *to, int byte, size_t size)
+{
+    for (size_t k = 0; k < size; k++)
+        ((volatile char *)to)[k] = (char)byte;
+    return to;
+}
+
+void *memcpy(void *to, const void *from, size_t size)
+{
+    for (size_t k = 0; k < size; k++)
+        ((volatile char *)to)[k] = ((const char *)from)[k];
+    return to;
+}
+
 int guest_done(void)
 {
     guest_print("1..");
