@@ -26,6 +26,8 @@ struct block_cache {
     struct ram *ram;
     struct block *hash[1 << HASH_BITS];
     struct block_ref **page; /* by host page of RAM */
+    u32 *used_page;          /* those that hold or held code since the last drop of all */
+    u32 used_pages, used_room;
     u8 *arena;
     size_t used;
     u64 epoch;
@@ -54,6 +56,7 @@ void block_cache_free(struct block_cache *cache)
     cache->ram->code_written = NULL;
     host_unmap(cache->arena, ARENA_SIZE);
     free(cache->page);
+    free(cache->used_page);
     free(cache);
 }
 
@@ -78,21 +81,37 @@ static unsigned hash_of(const u8 *host, u64 rip, u32 mode)
     return (unsigned)(h >> (64 - HASH_BITS));
 }
 
+/* Takes a page's blocks out of the hash without a look at those beside them, which go too. */
+static void forget_page(struct block_cache *cache, u32 page)
+{
+    for (struct block_ref *ref = cache->page[page]; ref; ref = ref->next)
+        cache->hash[hash_of(ref->block->host, ref->block->rip, ref->block->mode)] = NULL;
+    cache->page[page] = NULL;
+    cache->ram->code[page] = 0;
+}
+
+static void note_page(struct block_cache *cache, size_t page)
+{
+    if (cache->used_pages == cache->used_room) {
+        cache->used_room = cache->used_room ? 2 * cache->used_room : 1024;
+        cache->used_page = xrealloc_array(cache->used_page, cache->used_room, sizeof(u32));
+    }
+    cache->used_page[cache->used_pages++] = (u32)page;
+}
+
 void block_drop_all(struct block_cache *cache)
 {
-    memset(cache->hash, 0, sizeof(cache->hash));
-    size_t pages = cache->ram->size >> PAGE_SHIFT;
-    for (size_t p = 0; p < pages; p++) {
-        cache->page[p] = NULL;
-        cache->ram->code[p] = 0;
-    }
+    for (u32 n = 0; n < cache->used_pages; n++)
+        forget_page(cache, cache->used_page[n]);
+    cache->used_pages = 0;
     cache->used = 0;
     cache->epoch++;
     cache->stats.flushes++;
     for (unsigned n = 0; n < cache->group->count; n++) {
         struct cpu *cpu = cache->group->cpu[n];
         for (unsigned c = 0; c < TLB_CONTEXTS; c++)
-            tlb_jump_flush(&cpu->tlb_store.ctx[c]);
+            if (cpu->tlb_store.ctx[c].valid)
+                tlb_jump_flush(&cpu->tlb_store.ctx[c]);
         if (cpu->ctx)
             cpu->jump_key = cpu->ctx->jump_gen;
         cpu->leave = true;
@@ -224,6 +243,8 @@ static void add_ref(struct block_cache *cache, struct block *blk, const u8 *host
     size_t page = host_page(cache, host);
     *ref = (struct block_ref){.block = blk, .next = cache->page[page], .granules = granules};
     cache->page[page] = ref;
+    if (!ref->next)
+        note_page(cache, page);
     if (!cache->ram->code[page]) {
         for (unsigned n = 0; n < cache->group->count; n++)
             tlb_write_protect(&cache->group->cpu[n]->tlb_store,
