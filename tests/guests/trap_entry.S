@@ -222,7 +222,6 @@ user_enter:
     mov 4(%esp), %eax
     mov 8(%esp), %edx
     mov 12(%esp), %ecx
-    mov 16(%esp), %edi
     TRY_BEGIN
     mov 40(%esp), %edi
     mov %esp, guest_tss + 4
