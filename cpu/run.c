@@ -75,6 +75,18 @@ static bool interrupts_open(const struct cpu *cpu)
     return (cpu->eflags & FLAG_IF) && !cpu->irq_shadow;
 }
 
+/*
+ * A delivery takes no time, but for one straight after another: neither a handler whose first
+ * instruction faults nor a line that interrupts each handler at its start may stop the clock.
+ */
+static void count_delivery(struct cpu *cpu)
+{
+    struct clock *clock = cpu->clock;
+    if (cpu->delivered_at == clock->now)
+        clock->now++;
+    cpu->delivered_at = clock->now;
+}
+
 static void take_sipi(struct cpu *cpu)
 {
     cpu_clear_pending(cpu, PEND_SIPI);
@@ -104,6 +116,7 @@ static void take_interrupt(struct cpu *cpu)
         return;
     cpu->interrupts++;
     cpu->activity = ACTIVITY_RUN;
+    count_delivery(cpu);
     cpu_deliver(cpu, EVENT_EXTERNAL, (u8)vector, false, 0);
 }
 
@@ -112,7 +125,14 @@ static void take_nmi(struct cpu *cpu)
     cpu_clear_pending(cpu, PEND_NMI);
     cpu->activity = ACTIVITY_RUN;
     cpu->nmi_blocked = true;
+    count_delivery(cpu);
     cpu_deliver(cpu, EVENT_NMI, EXC_NMI, false, 0);
+}
+
+static void finish_exception(struct cpu *cpu)
+{
+    count_delivery(cpu);
+    cpu_deliver_exception(cpu);
 }
 
 /* SDM "Priority Among Concurrent Events": one event, the foremost. True if one was taken. */
@@ -178,19 +198,6 @@ static void run_chunk(struct cpu *cpu, u64 count, bool single)
     cpu->insns += cpu->clock->now - start;
 }
 
-/*
- * Delivers what is pending. It takes no time, but for a delivery straight after another: a handler
- * whose first instruction faults must not stop the clock.
- */
-static void finish_exception(struct cpu *cpu)
-{
-    struct clock *clock = cpu->clock;
-    if (cpu->delivered_at == clock->now)
-        clock->now++;
-    cpu->delivered_at = clock->now;
-    cpu_deliver_exception(cpu);
-}
-
 /* One instruction with everything that can hang on a single one: shadows, TF, RF, breakpoints. */
 static void step(struct cpu *cpu)
 {
@@ -229,11 +236,13 @@ static void run_until(struct cpu *cpu, u64 end)
             finish_exception(cpu);
             continue;
         }
+        if (clock->now >= end || group->stop)
+            return;
         if (cpu->activity == ACTIVITY_MWAIT && mwait_ends(cpu))
             wake_mwait(cpu);
         if (cpu->pending && take_event(cpu))
             continue;
-        if (cpu->activity != ACTIVITY_RUN || clock->now >= end || group->stop)
+        if (cpu->activity != ACTIVITY_RUN)
             return;
         u64 count = MIN(end, clock->next) - clock->now;
         if (log_on(LOG_INSN) && clock->now < log_from)

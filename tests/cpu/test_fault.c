@@ -490,6 +490,23 @@ START_TEST(endless_faults)
 }
 END_TEST
 
+/* A request that stays, through a trap gate, which leaves IF set: the clock goes on here too. */
+START_TEST(endless_interrupts)
+{
+    struct world w;
+    world_init(&w, WORLD_64);
+    set_gate(&w, 0xff, gate_desc(TYPE_TRAP32, 0, CS64, HANDLER)); /* the spurious vector */
+    code(&w, "\x90\x90");
+    w.cpu->eflags |= FLAG_IF;
+    w.cpu->pending |= PEND_INTR;
+    run(&w, 20);
+    ck_assert_uint_eq(w.cpu->rip, HANDLER);
+    ck_assert_uint_gt(w.cpu->interrupts, 10);
+    ck_assert_uint_eq(w.m.clock.now, 20);
+    world_fini(&w);
+}
+END_TEST
+
 START_TEST(instruction_breakpoint)
 {
     struct world w;
@@ -514,4 +531,4 @@ SUITE_MAIN("fault", &real_mode, &same_level, &inner_level, &gate_16, &gate_error
            &long_mode, &long_mode_user, &interrupt_stack_table, &page_fault, &double_fault,
            &triple_fault, &virtual_8086, &virtual_8086_restricted, &iret_errors,
            &iret_privileged_flags, &drops_data_segments, &nmi_blocking, &single_step,
-           &endless_faults, &instruction_breakpoint)
+           &endless_faults, &endless_interrupts, &instruction_breakpoint)

@@ -147,7 +147,7 @@ static u64 gate_desc(unsigned type, unsigned dpl, u16 sel, u64 offset)
 static void put_gdt(const struct guest *g)
 {
     bool lma = info(g)->lma;
-    u64 size = info(g)->code == MODE_64 ? 0xa000 : info(g)->code ? 0xc000 : 0;
+    u64 size = info(g)->code == MODE_64 ? 0xa000 : g->mode != GUEST_PROT16 ? 0xc000 : 0;
     u64 limit = size || lma ? 0xfffff : 0xffff;
     const struct {
         u16 sel;
@@ -368,6 +368,7 @@ static void set_registers(struct guest *g)
 
 static void enter_real(struct guest *g)
 {
+    put_idt(g);
     for (unsigned k = SEG_ES; k <= SEG_GS; k++)
         segment_set_real(g->cpu, (enum seg_id)k, (u16)(CODE >> 4));
     g->cpu->idtr = (struct dtable){IDT, 0x3ff};
@@ -426,17 +427,19 @@ static void start_timer(struct guest *g)
     bus_write(bus, hpet + 0x10, 8, 3);
 }
 
-void guest_init(struct guest *g, enum guest_mode mode, enum guest_kind kind, u64 seed)
+void guest_start(struct guest *g)
 {
     struct error err = {{0}};
-    *g = (struct guest){.mode = mode, .kind = kind, .rng = rng_make(seed, mode * 2 + kind)};
-    make_machine(g);
+    g->m->group.stop = STOP_NONE;
+    if (rng_chance(&g->rng, 50)) {
+        machine_reset(g->m);
+    } else {
+        cpu_reset(g->cpu, false);
+        machine_drop_caches(g->m);
+    }
     must(machine_firmware(g->m, &err), err.text);
-    fill_memory(g);
     g->user = rng_chance(&g->rng, 40);
-    for (unsigned vector = 0; mode == GUEST_REAL && vector < 1; vector++)
-        put_idt(g);
-    if (mode == GUEST_REAL)
+    if (g->mode == GUEST_REAL)
         enter_real(g);
     else
         enter_protected(g);
@@ -445,6 +448,22 @@ void guest_init(struct guest *g, enum guest_mode mode, enum guest_kind kind, u64
         start_timer(g);
     machine_drop_caches(g->m);
     cpu_update_mode(g->cpu);
+}
+
+void guest_init(struct guest *g, enum guest_mode mode, enum guest_kind kind, u64 seed)
+{
+    *g = (struct guest){.mode = mode, .kind = kind, .rng = rng_make(seed, mode * 2 + kind)};
+    make_machine(g);
+    fill_memory(g);
+    guest_start(g);
+}
+
+u64 guest_insns(const struct guest *g)
+{
+    u64 insns = 0;
+    for (unsigned k = 0; k < g->m->group.count; k++)
+        insns += g->m->group.cpu[k]->insns;
+    return insns;
 }
 
 void guest_fini(struct guest *g)

@@ -50,6 +50,12 @@ struct guest {
 void guest_init(struct guest *g, enum guest_mode mode, enum guest_kind kind, u64 seed);
 void guest_fini(struct guest *g);
 
+/* Again in its first mode, with new tables and registers, after it has stopped; memory stays. */
+void guest_start(struct guest *g);
+
+/* Instructions retired so far, by all processors. */
+u64 guest_insns(const struct guest *g);
+
 /* Runs until tick `end`; false once the guest has stopped for good (triple fault, reset, idle). */
 bool guest_run(struct guest *g, u64 end);
 

@@ -132,18 +132,17 @@ static void do_tame(const struct runs *runs, u64 seed, struct runs_result *resul
         print_hash(runs, seed, &first);
 }
 
-/* Disturbed every few hundred instructions. */
+/* Disturbed every few hundred instructions, started again when it stops. */
 static void do_wild(const struct runs *runs, u64 seed, struct runs_result *result)
 {
     struct guest g;
     guest_init(&g, runs->mode, GUEST_WILD, seed);
     struct rng r = rng_make(seed, 2000);
-    for (u64 end = 0; end < runs->insns;) {
-        end += 1 + rng_below(&r, 500);
-        /* An idle guest's clock leaps. */
-        if (!guest_run(&g, MAX(end, g.m->clock.now + 1)))
-            break;
-        guest_disturb(&g);
+    for (u64 n = 0; guest_insns(&g) < runs->insns && n < runs->insns / 16 + 16; n++) {
+        if (guest_run(&g, g.m->clock.now + 1 + rng_below(&r, 500)))
+            guest_disturb(&g);
+        else
+            guest_start(&g);
     }
     count(result, &g);
     if (runs->hashes) {
