@@ -8,6 +8,7 @@
 #include "base/snap.h"
 #include "base/types.h"
 #include "cpu/insn.h"
+#include "cpu/virt.h"
 #include "mmu/bus.h"
 #include "mmu/tlb.h"
 #include "mmu/walk.h"
@@ -195,14 +196,11 @@ struct x87_reg {
 };
 
 struct lapic;
+struct vmx;
 struct block_cache;
 struct cpu_model;
 struct machine_ops;
 
-/* What the core asks of VMX (vmx/ fills it in; NULL until then). Grows with the VMX issue. */
-struct virt_ops {
-    bool (*intercept)(struct cpu *cpu, u32 reason, u64 qualification);
-};
 
 struct cpu {
     /* Reached by one-byte offsets in records: keep first and in this order. */
@@ -271,7 +269,14 @@ struct cpu {
     struct block_cache *blocks; /* shared by all CPUs of the machine */
     struct lapic *lapic;
     const struct cpu_model *model;
-    const struct virt_ops *virt;
+    const struct virt_ops *virt; /* set when the model has VMX */
+    struct vmx *vmx;             /* the state of vmx/; NULL without */
+    struct vm_exit exit;
+    bool nonroot;                /* VMX non-root operation; cpu_update_mode() makes MODE_NONROOT of it */
+    bool virt_attention;         /* virt->boundary() wants to be asked */
+    u16 vpid;                    /* current VPID, 0 outside non-root operation or without VPIDs */
+    u64 eptp;                    /* EPT pointer in force, 0: none */
+    u64 apic_access;             /* physical address of the APIC-access page in force, ~0: none */
     struct cpu_group *group;
     void *user; /* the frontend's */
 

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the core asks of VMX, and how a VM exit leaves an instruction.
+ *
+ * A VM exit takes the road of a fault: whoever finds its cause records it in cpu->exit, nothing of the
+ * instruction having been committed, and returns false; the handler ends with insn_fault(); the run
+ * loop sees exit.pending and calls virt->take_exit(). Trap-like exits are recorded after the
+ * instruction is done, which then ends with insn_leave() (cpu->leave). Exits win over faults
+ * recorded by the same instruction only where their finder says so: one of the two is pending.
+ *
+ * With cpu->virt NULL (no VMX in the model, or after VMXOFF) none of this is ever looked at.
+ * In non-root operation cpu->mode has MODE_NONROOT: the decoder puts op_intercept before each
+ * instruction whose row names an exit reason. Root code pays nothing.
+ */
+#ifndef CPU_VIRT_H
+#define CPU_VIRT_H
+
+#include "base/snap.h"
+#include "base/types.h"
+
+struct cpu;
+struct exception;
+struct insn;
+struct walk_out;
+
+/* Interruption types (SDM "VM-Entry Interruption-Information Field") */
+enum intr_type {
+    INTR_EXTERNAL = 0,
+    INTR_NMI = 2,
+    INTR_HARD_EXCEPTION = 3,
+    INTR_SOFT_INT = 4,
+    INTR_PRIV_SOFT_EXCEPTION = 5, /* INT1 */
+    INTR_SOFT_EXCEPTION = 6,      /* INT3, INTO */
+    INTR_OTHER = 7
+};
+#define INTR_ERROR_VALID BIT32(11)
+#define INTR_VALID BIT32(31)
+
+/* An exit on its way. Fields that do not apply stay 0. */
+struct vm_exit {
+    bool pending;
+    bool trap;         /* the instruction is done: RIP is the next one */
+    u32 reason;        /* basic reason */
+    u64 qualification;
+    u64 lin, gpa;      /* guest-linear and guest-physical address */
+    u32 insn_len;
+    u32 insn_info;
+    u32 intr_info, intr_error; /* exits due to events */
+    u32 vect_info, vect_error; /* the event whose delivery was interrupted */
+    u32 vect_len;              /* its instruction length, software events */
+};
+
+enum virt_result {
+    VIRT_DONE,  /* go on with the next instruction (VMX instructions that succeeded or VMfail'ed) */
+    VIRT_FAULT, /* a fault or an exit is recorded */
+    VIRT_MOVED  /* VM entry: RIP and mode are the guest's */
+};
+
+struct virt_ops {
+    /* A VMX instruction; which is its exit reason (VMEXIT_VMXON ...). After decoding's own #UD. */
+    enum virt_result (*execute)(struct cpu *cpu, const struct insn *i, u32 which);
+    /*
+     * Non-root: does instruction i exit? which: the exit reason of its row. The faults that come
+     * before the exit (SDM "Relative Priority of Faults and VM Exits") have been checked by the
+     * decoder (#UD, CPL) or are checked in here. False with nothing recorded: execute it.
+     */
+    bool (*intercept)(struct cpu *cpu, const struct insn *i, u32 which);
+    /* Records are complete; state is saved to the VMCS and the host's loaded. cpu->rip is the
+     * guest's RIP to be saved. Clears exit.pending. */
+    void (*take_exit)(struct cpu *cpu);
+    /*
+     * Non-root, an event is about to be delivered (type: enum intr_type). True: it causes an exit,
+     * recorded. For external interrupts the vector is not yet known and not yet acknowledged.
+     */
+    bool (*event)(struct cpu *cpu, u32 type, const struct exception *e);
+    /* Non-root: an event of this type and vector was being delivered when exit was recorded or a
+     * nested fault struck: notes it as the vectoring event of exit. */
+    void (*vectoring)(struct cpu *cpu, u32 type, u8 vector, bool has_error, u32 error);
+    /* Non-root: a triple fault. True: an exit is recorded. */
+    bool (*triple_fault)(struct cpu *cpu);
+    /*
+     * Non-root, between two instructions: exits that wait for their moment (preemption timer, MTF,
+     * NMI window, interrupt window, TPR threshold). True: one is recorded. Called only while
+     * cpu->virt_attention is set.
+     */
+    bool (*boundary)(struct cpu *cpu);
+    /* A walk ended in an EPT outcome or touched the APIC-access page: records the exit. */
+    void (*walk_exit)(struct cpu *cpu, u64 lin, unsigned acc, const struct walk_out *out);
+    /* INIT and SIPI: true if they are taken care of (an exit is recorded, or they are blocked). */
+    bool (*init)(struct cpu *cpu);
+    bool (*sipi)(struct cpu *cpu, u8 vector);
+    /* What RDTSC adds in non-root operation; MSR values that VMX owns. */
+    u64 (*tsc_offset)(const struct cpu *cpu);
+    /* CR0 and CR4 as non-root code reads them, and writes by it: see vmx/intercept.c. */
+    void (*reset)(struct cpu *cpu);
+    void (*snap)(struct cpu *cpu, struct snap *s);
+};
+
+#endif

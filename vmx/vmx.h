@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* VMX of one processor: its operation, and what the parts of vmx/ share. */
+#ifndef VMX_VMX_H
+#define VMX_VMX_H
+
+#include "base/clock.h"
+#include "cpu/cpu.h"
+#include "vmx/vmcs.h"
+
+/*
+ * The controls of the VMCS in non-root operation, read at entry: the run-time form of its fields.
+ * `host` pointers are NULL where the address is not RAM (then all bits read as ones).
+ */
+struct vmx_controls {
+    u32 pin, primary, secondary, exit, entry;
+    u32 exception_bitmap, pf_mask, pf_match;
+    u64 cr0_mask, cr4_mask, cr0_shadow, cr4_shadow;
+    u64 cr3_target[4];
+    u32 cr3_targets;
+    u64 tsc_offset;
+    u64 io_bitmap[2], msr_bitmap;         /* physical addresses */
+    u64 vmread_bitmap, vmwrite_bitmap;
+    u64 virtual_apic;                     /* physical address */
+    u32 tpr_threshold;
+    u32 ple_gap, ple_window;
+    u64 pml_address;
+};
+
+struct vmx {
+    bool on;              /* VMX operation */
+    u64 vmxon_gpa;
+    struct vmcs current;  /* gpa ~0: no current VMCS */
+    struct vmcs running;  /* the VMCS of the guest in non-root operation */
+    struct vmcs shadow;   /* what `running`'s link pointer leads to, for shadowed accesses */
+    struct vmx_controls ctl;
+    struct clock_event preemption; /* VMX-preemption timer */
+    u64 preemption_tick;  /* when it expires */
+    bool preemption_due;
+    bool mtf_pending;
+    u64 ple_first, ple_last; /* PAUSE-loop exiting */
+    u64 entries, exits, exits_by_reason[80];
+};
+
+/* Gives cpu VMX if its model has it: cpu->vmx and cpu->virt. After cpu_new(). */
+void vmx_attach(struct cpu *cpu);
+void vmx_detach(struct cpu *cpu);
+
+/* ---- The parts (each in the file of that name) ---- */
+
+/* instructions.c: VMXON ... INVVPID, VMCALL, VMFUNC; VMREAD and VMWRITE with shadowing */
+enum virt_result vmx_execute(struct cpu *cpu, const struct insn *i, u32 which);
+/* VMfail numbers: SDM "VM Instruction Error Numbers" */
+void vmx_succeed(struct cpu *cpu);
+void vmx_fail_invalid(struct cpu *cpu);
+void vmx_fail_valid(struct cpu *cpu, u32 number);
+static inline void vmx_fail(struct cpu *cpu, u32 number)
+{
+    if (cpu->vmx->current.gpa == UINT64_MAX)
+        vmx_fail_invalid(cpu);
+    else
+        vmx_fail_valid(cpu, number);
+}
+
+/* entry.c: VMLAUNCH and VMRESUME from their checks on; from: the state left, to: the guest */
+enum virt_result vmx_enter(struct cpu *cpu, const struct insn *i, bool launch);
+/* Reads the controls of v into c; no checks. */
+void vmx_read_controls(const struct vmcs *v, struct vmx_controls *c);
+
+/* exit.c */
+void vmx_take_exit(struct cpu *cpu);
+/* A failed entry after the guest's state was checked (reason with bit 31). */
+void vmx_entry_failed(struct cpu *cpu, u32 reason, u64 qualification);
+/* A VMX abort: logged; the CPU shuts down. */
+void vmx_abort(struct cpu *cpu, u32 indicator);
+
+/* intercept.c */
+bool vmx_intercept(struct cpu *cpu, const struct insn *i, u32 which);
+bool vmx_event(struct cpu *cpu, u32 type, const struct exception *e);
+void vmx_vectoring(struct cpu *cpu, u32 type, u8 vector, bool has_error, u32 error);
+bool vmx_triple_fault(struct cpu *cpu);
+bool vmx_boundary(struct cpu *cpu);
+void vmx_walk_exit(struct cpu *cpu, u64 lin, unsigned acc, const struct walk_out *out);
+/* Recomputes cpu->virt_attention from what waits. */
+void vmx_update_attention(struct cpu *cpu);
+/* Records an exit of instruction i (fault-like, with its length); always true. */
+bool vmx_exit_insn(struct cpu *cpu, const struct insn *i, u32 reason, u64 qualification);
+
+/* checks.c: expands vmx/checks.def */
+struct vmx_check {
+    const char *id, *title; /* the SDM section that has the rule */
+};
+/* The first rule that the VMCS breaks, NULL if none: controls and host state (VMfail 7 or 8 in
+ * *error), guest state (exit 33, *qualification). */
+const struct vmx_check *vmx_check_controls(struct cpu *cpu, const struct vmcs *v, u32 *error);
+const struct vmx_check *vmx_check_guest(struct cpu *cpu, const struct vmcs *v, u64 *qualification);
+
+/* caps.c: the capability MSRs, from vmx/controls.def; what CR0 and CR4 must and may hold */
+bool vmx_capability(const struct cpu_model *model, u32 msr, u64 *value);
+
+/* log of entries and exits: --log vmx */
+void vmx_log_exit(struct cpu *cpu);
+
+#endif
