@@ -13,9 +13,9 @@
 #include "base/types.h"
 #include "mmu/ram.h"
 
-/* FIELD(name, encoding, guard): the enumerators are the encodings, VMCS_GUEST_RIP and so on. */
+/* The enumerators are the encodings, VMCS_GUEST_RIP and so on. */
 enum vmcs_field {
-#define FIELD(name, encoding, ...) VMCS_##name = (encoding),
+#define FIELD(id, name, encoding, guard) VMCS_##id = (encoding),
 #include "vmx/vmcs.def"
 };
 

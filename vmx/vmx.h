@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "cpu/cpu.h"
+#include "vmx/controls.h"
 #include "vmx/vmcs.h"
 
 /*
