@@ -44,6 +44,8 @@ static bool cr0_valid(const struct cpu *cpu, u64 val)
         return false;
     if ((val & CR0_NW) && !(val & CR0_CD))
         return false;
+    if (cpu->virt && !cpu->virt->cr0_valid(cpu, val))
+        return false;
     if ((val & CR0_PG) && !(cpu->cr0 & CR0_PG))
         return !(cpu->efer & EFER_LME) || may_activate_long(cpu);
     if (!(val & CR0_PG) && (cpu->cr0 & CR0_PG))
@@ -92,7 +94,7 @@ bool cpu_write_cr3(struct cpu *cpu, u64 val)
 
 /* ---- CR4 ---- */
 
-u64 cpu_cr4_mask(const struct cpu *cpu)
+u64 cpu_model_cr4_mask(const struct cpu_model *model)
 {
     static const struct {
         u16 feature;
@@ -108,7 +110,7 @@ u64 cpu_cr4_mask(const struct cpu *cpu)
     };
     u64 mask = CR4_PCE;
     for (size_t k = 0; k < ARRAY_SIZE(owned); k++)
-        if (cpuid_has(cpu->model, (enum cpu_feature)owned[k].feature))
+        if (cpuid_has(model, (enum cpu_feature)owned[k].feature))
             mask |= owned[k].bits;
     return mask;
 }
@@ -117,6 +119,8 @@ static bool cr4_valid(const struct cpu *cpu, u64 val)
 {
     u64 changed = val ^ cpu->cr4;
     if (val & ~cpu_cr4_mask(cpu))
+        return false;
+    if (cpu->virt && !cpu->virt->cr4_valid(cpu, val))
         return false;
     if (cpu_is_long(cpu) && (!(val & CR4_PAE) || (changed & CR4_LA57)))
         return false;

@@ -9,7 +9,11 @@
 #include "cpu/cpu.h"
 
 /* The bits of CR4 that this model has. */
-u64 cpu_cr4_mask(const struct cpu *cpu);
+u64 cpu_model_cr4_mask(const struct cpu_model *model);
+static inline u64 cpu_cr4_mask(const struct cpu *cpu)
+{
+    return cpu_model_cr4_mask(cpu->model);
+}
 
 /*
  * As MOV to the register: false with #GP(0) recorded and nothing changed, else translations are

@@ -605,7 +605,7 @@ enum decode_status decode_insn(const u8 *bytes, unsigned avail, u32 mode, u64 ri
                        .model = model,
                        .seg = SEG_COUNT};
     memset(out, 0, sizeof(*out));
-    out->insn.base = out->insn.index = ZERO_OFFSET;
+    out->insn.base = out->insn.index = out->insn.rm = ZERO_OFFSET;
 
     take_opcode(&r);
     const struct plan *p = r.fetch ? NULL : find_row(&r);

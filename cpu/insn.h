@@ -23,7 +23,7 @@ typedef const struct insn *insn_fn(struct cpu *cpu, const struct insn *i);
  * registers, so that AH is just another offset, and plain numbers for all other register files.
  *   reg   ModRM.reg operand (SDM letters G, S, C, D, P, V)
  *   rm    ModRM.rm operand when it is a register (E, R, Q, W, U); also registers encoded in the
- *         opcode byte (Z) and implied AL/rAX operands
+ *         opcode byte (Z) and implied AL/rAX operands; ZERO_OFFSET for none of these
  *   base, index, disp, EA_SHIFT(i): memory operand; an absent base or index is the zero register.
  *         RIP-relative addresses are absolute (blocks are keyed by RIP). With address size 16/32 the
  *         sum is truncated: forms REG, BD, BI and SEG are never used there, only GEN.

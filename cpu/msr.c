@@ -406,12 +406,20 @@ static bool is_x2apic(const struct cpu *cpu, u32 index)
     return index - 0x800 < 0x100 && cpuid_has(cpu->model, FEAT_X2APIC);
 }
 
+/* The VMX capability MSRs: read-only values that the layer above makes. */
+static bool is_vmx(u32 index)
+{
+    return index - 0x480 < 0x20;
+}
+
 const char *msr_name(u32 index)
 {
     build_index();
     const u16 *entry = index_entry(index);
     if (index - 0x800 < 0x100)
         return "x2APIC register";
+    if (is_vmx(index))
+        return "VMX capability";
     return entry && *entry ? rows[slot_rows[*entry - 1]].name : NULL;
 }
 
@@ -422,6 +430,8 @@ bool msr_get(struct cpu *cpu, u32 index, u64 *val)
     u32 slot;
     if (is_x2apic(cpu, index))
         return lapic_msr_read(cpu->lapic, index, val);
+    if (is_vmx(index))
+        return cpu->virt && cpu->virt->capability(cpu, index, val);
     const struct msr_row *row = find(cpu, index, &slot);
     if (!row)
         return false;

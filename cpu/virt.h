@@ -39,10 +39,10 @@ enum intr_type {
 /* An exit on its way. Fields that do not apply stay 0. */
 struct vm_exit {
     bool pending;
-    bool trap;         /* the instruction is done: RIP is the next one */
-    u32 reason;        /* basic reason */
+    bool trap;  /* the instruction is done: RIP is the next one */
+    u32 reason; /* basic reason */
     u64 qualification;
-    u64 lin, gpa;      /* guest-linear and guest-physical address */
+    u64 lin, gpa; /* guest-linear and guest-physical address */
     u32 insn_len;
     u32 insn_info;
     u32 intr_info, intr_error; /* exits due to events */
@@ -89,7 +89,12 @@ struct virt_ops {
     /* INIT and SIPI: true if they are taken care of (an exit is recorded, or they are blocked). */
     bool (*init)(struct cpu *cpu);
     bool (*sipi)(struct cpu *cpu, u8 vector);
-    /* What RDTSC adds in non-root operation; MSR values that VMX owns. */
+    /* The capability MSRs (480H to 49FH); false: there is no such register. */
+    bool (*capability)(const struct cpu *cpu, u32 msr, u64 *value);
+    /* May CR0 and CR4 hold this now? VMX operation fixes bits of them. */
+    bool (*cr0_valid)(const struct cpu *cpu, u64 val);
+    bool (*cr4_valid)(const struct cpu *cpu, u64 val);
+    /* What RDTSC adds in non-root operation. */
     u64 (*tsc_offset)(const struct cpu *cpu);
     /* CR0 and CR4 as non-root code reads them, and writes by it: see vmx/intercept.c. */
     void (*reset)(struct cpu *cpu);

@@ -9,6 +9,15 @@
 #define CONTROL(class, id, name, bit, ...) UNUSED static const u32 class##_##id = BIT32(bit);
 #include "vmx/controls.def"
 
+enum vmx_class {
+    CLASS_PIN,
+    CLASS_PRIMARY,
+    CLASS_SECONDARY,
+    CLASS_TERTIARY,
+    CLASS_EXIT,
+    CLASS_ENTRY
+};
+
 /* WORKS_SECONDARY_EPT: is it built? Constants, also for the guards of vmx/vmcs.def. */
 enum vmx_works {
     WORKS_UNMODELLED = 0,

@@ -24,14 +24,16 @@ enum vmcs_field {
 
 /* A VMCS that is current, linked or being moved between: its memory and the place of its slots. */
 struct vmcs {
-    u64 gpa;   /* physical address (that of the owner's memory), ~0: none */
-    u8 *host;  /* NULL: not RAM; reads all ones, writes are lost */
+    u64 gpa;  /* physical address (that of the owner's memory), ~0: none */
+    u8 *host; /* NULL: not RAM; reads all ones, writes are lost */
     struct ram *ram;
 };
 
 /* Index of a field's slot, -1 if there is no such field in this model of the VMCS. */
 int vmcs_slot(u32 encoding);
 const char *vmcs_field_name(u32 encoding);
+/* The highest index (bits 9:1) that a field has: IA32_VMX_VMCS_ENUM. */
+u32 vmcs_max_index(void);
 unsigned vmcs_field_bits(u32 encoding); /* 16, 32 or 64; natural width is 64 */
 
 struct vmcs vmcs_at(struct ram *ram, u64 gpa);

@@ -19,23 +19,23 @@ struct vmx_controls {
     u64 cr3_target[4];
     u32 cr3_targets;
     u64 tsc_offset;
-    u64 io_bitmap[2], msr_bitmap;         /* physical addresses */
+    u64 io_bitmap[2], msr_bitmap; /* physical addresses */
     u64 vmread_bitmap, vmwrite_bitmap;
-    u64 virtual_apic;                     /* physical address */
+    u64 virtual_apic; /* physical address */
     u32 tpr_threshold;
     u32 ple_gap, ple_window;
     u64 pml_address;
 };
 
 struct vmx {
-    bool on;              /* VMX operation */
+    bool on; /* VMX operation */
     u64 vmxon_gpa;
-    struct vmcs current;  /* gpa ~0: no current VMCS */
-    struct vmcs running;  /* the VMCS of the guest in non-root operation */
-    struct vmcs shadow;   /* what `running`'s link pointer leads to, for shadowed accesses */
+    struct vmcs current; /* gpa ~0: no current VMCS */
+    struct vmcs running; /* the VMCS of the guest in non-root operation */
+    struct vmcs shadow;  /* what `running`'s link pointer leads to, for shadowed accesses */
     struct vmx_controls ctl;
     struct clock_event preemption; /* VMX-preemption timer */
-    u64 preemption_tick;  /* when it expires */
+    u64 preemption_tick;           /* when it expires */
     bool preemption_due;
     bool mtf_pending;
     u64 ple_first, ple_last; /* PAUSE-loop exiting */
@@ -50,6 +50,8 @@ void vmx_detach(struct cpu *cpu);
 
 /* instructions.c: VMXON ... INVVPID, VMCALL, VMFUNC; VMREAD and VMWRITE with shadowing */
 enum virt_result vmx_execute(struct cpu *cpu, const struct insn *i, u32 which);
+/* Is this VMX instruction defined in the mode that is now? Else #UD is recorded: before any exit. */
+bool vmx_insn_defined(struct cpu *cpu, u32 which);
 /* VMfail numbers: SDM "VM Instruction Error Numbers" */
 void vmx_succeed(struct cpu *cpu);
 void vmx_fail_invalid(struct cpu *cpu);
@@ -62,7 +64,10 @@ static inline void vmx_fail(struct cpu *cpu, u32 number)
         vmx_fail_valid(cpu, number);
 }
 
-/* entry.c: VMLAUNCH and VMRESUME from their checks on; from: the state left, to: the guest */
+/*
+ * entry.c: VMLAUNCH and VMRESUME when CPL and mode allow them: from the check for a current VMCS
+ * (and its being no shadow) on
+ */
 enum virt_result vmx_enter(struct cpu *cpu, const struct insn *i, bool launch);
 /* Reads the controls of v into c; no checks. */
 void vmx_read_controls(const struct vmcs *v, struct vmx_controls *c);
@@ -81,6 +86,8 @@ void vmx_vectoring(struct cpu *cpu, u32 type, u8 vector, bool has_error, u32 err
 bool vmx_triple_fault(struct cpu *cpu);
 bool vmx_boundary(struct cpu *cpu);
 void vmx_walk_exit(struct cpu *cpu, u64 lin, unsigned acc, const struct walk_out *out);
+/* The VMX-preemption timer's event: opaque is the struct cpu. */
+void vmx_preemption_event(void *opaque);
 /* Recomputes cpu->virt_attention from what waits. */
 void vmx_update_attention(struct cpu *cpu);
 /* Records an exit of instruction i (fault-like, with its length); always true. */
@@ -97,6 +104,13 @@ const struct vmx_check *vmx_check_guest(struct cpu *cpu, const struct vmcs *v, u
 
 /* caps.c: the capability MSRs, from vmx/controls.def; what CR0 and CR4 must and may hold */
 bool vmx_capability(const struct cpu_model *model, u32 msr, u64 *value);
+/* Bits 31:0: controls that must be 1; 63:32: that may be. exact: as the TRUE MSRs say. */
+u64 vmx_control_limits(const struct cpu_model *model, enum vmx_class class, bool exact);
+const char *vmx_control_name(enum vmx_class class, u32 mask);
+/* In VMX operation; unrestricted: CR0 of a guest with that control. */
+bool vmx_cr0_valid(const struct cpu_model *model, u64 val, bool unrestricted);
+bool vmx_cr4_valid(const struct cpu_model *model, u64 val);
+bool vmx_eptp_valid(const struct cpu_model *model, u64 eptp);
 
 /* log of entries and exits: --log vmx */
 void vmx_log_exit(struct cpu *cpu);

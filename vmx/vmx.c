@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* What the core sees of VMX, and its life. */
+#include "vmx/vmx.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "cpu/cpuid.h"
+
+#define NONE UINT64_MAX
+
+/* ---- INIT and SIPI ---- */
+
+static void record(struct cpu *cpu, u32 reason, u64 qualification)
+{
+    cpu->exit = (struct vm_exit){.pending = true, .reason = reason, .qualification = qualification};
+}
+
+/* Blocked in root operation: it stays pending until VMXOFF. */
+static bool init_signal(struct cpu *cpu)
+{
+    if (cpu->nonroot)
+        record(cpu, REASON_INIT, 0);
+    return cpu->vmx->on;
+}
+
+static bool sipi_signal(struct cpu *cpu, u8 vector)
+{
+    if (cpu->nonroot && cpu->activity == ACTIVITY_WAIT_SIPI)
+        record(cpu, REASON_SIPI, vector);
+    return cpu->vmx->on;
+}
+
+/* ---- Registers ---- */
+
+static bool capability(const struct cpu *cpu, u32 msr, u64 *value)
+{
+    return vmx_capability(cpu->model, msr, value);
+}
+
+static bool cr0_valid(const struct cpu *cpu, u64 val)
+{
+    const struct vmx *v = cpu->vmx;
+    bool unrestricted = cpu->nonroot && (v->ctl.secondary & SECONDARY_UNRESTRICTED_GUEST);
+    return !v->on || vmx_cr0_valid(cpu->model, val, unrestricted);
+}
+
+static bool cr4_valid(const struct cpu *cpu, u64 val)
+{
+    return !cpu->vmx->on || vmx_cr4_valid(cpu->model, val);
+}
+
+static u64 tsc_offset(const struct cpu *cpu)
+{
+    const struct vmx_controls *ctl = &cpu->vmx->ctl;
+    return cpu->nonroot && (ctl->primary & PRIMARY_TSC_OFFSETTING) ? ctl->tsc_offset : 0;
+}
+
+/* ---- Life ---- */
+
+static void reset(struct cpu *cpu)
+{
+    struct vmx *v = cpu->vmx;
+    struct vmcs none = {.gpa = NONE, .ram = &cpu->bus->ram};
+    clock_event_cancel(cpu->clock, &v->preemption);
+    v->on = v->preemption_due = v->mtf_pending = false;
+    v->vmxon_gpa = NONE;
+    v->current = v->running = v->shadow = none;
+    memset(&v->ctl, 0, sizeof(v->ctl));
+    v->preemption_tick = CLOCK_NEVER;
+    v->ple_first = v->ple_last = 0;
+    cpu->exit = (struct vm_exit){0};
+    cpu->nonroot = cpu->virt_attention = false;
+    cpu->vpid = 0;
+    cpu->eptp = 0;
+    cpu->apic_access = NONE;
+}
+
+static void snap_vmcs(struct cpu *cpu, struct snap *s, struct vmcs *v)
+{
+    SNAP(s, v->gpa);
+    if (snap_loading(s))
+        *v = v->gpa == NONE ? (struct vmcs){.gpa = NONE} : vmcs_at(&cpu->bus->ram, v->gpa);
+}
+
+static void snap(struct cpu *cpu, struct snap *s)
+{
+    struct vmx *v = cpu->vmx;
+    snap_section(s, "vmx", 1);
+    SNAP(s, v->on);
+    SNAP(s, v->vmxon_gpa);
+    snap_vmcs(cpu, s, &v->current);
+    snap_vmcs(cpu, s, &v->running);
+    snap_vmcs(cpu, s, &v->shadow);
+    SNAP(s, v->ctl);
+    snap_event(s, cpu->clock, &v->preemption);
+    SNAP(s, v->preemption_tick);
+    SNAP(s, v->preemption_due);
+    SNAP(s, v->mtf_pending);
+    SNAP(s, v->ple_first);
+    SNAP(s, v->ple_last);
+    SNAP(s, v->entries);
+    SNAP(s, v->exits);
+    SNAP(s, v->exits_by_reason);
+    snap_range(s, "CR3-target count", v->ctl.cr3_targets, 0, ARRAY_SIZE(v->ctl.cr3_target));
+}
+
+static const struct virt_ops ops = {
+    .execute = vmx_execute,
+    .intercept = vmx_intercept,
+    .take_exit = vmx_take_exit,
+    .event = vmx_event,
+    .vectoring = vmx_vectoring,
+    .triple_fault = vmx_triple_fault,
+    .boundary = vmx_boundary,
+    .walk_exit = vmx_walk_exit,
+    .init = init_signal,
+    .sipi = sipi_signal,
+    .capability = capability,
+    .cr0_valid = cr0_valid,
+    .cr4_valid = cr4_valid,
+    .tsc_offset = tsc_offset,
+    .reset = reset,
+    .snap = snap,
+};
+
+void vmx_attach(struct cpu *cpu)
+{
+    if (!cpuid_has(cpu->model, FEAT_VMX))
+        return;
+    cpu->vmx = xalloc(sizeof(*cpu->vmx));
+    clock_event_init(&cpu->vmx->preemption, "VMX-preemption timer", vmx_preemption_event, cpu);
+    reset(cpu);
+    cpu->virt = &ops;
+}
+
+void vmx_detach(struct cpu *cpu)
+{
+    if (!cpu->vmx)
+        return;
+    clock_event_cancel(cpu->clock, &cpu->vmx->preemption);
+    free(cpu->vmx);
+    cpu->vmx = NULL;
+    cpu->virt = NULL;
+}
+
+const char *vmx_reason_name(u32 number)
+{
+    switch (number & 0xffff) {
+#define EXIT(id, name, number)                                                                     \
+    case number:                                                                                   \
+        return #name;
+#include "vmx/exits.def"
+    default:
+        return "unknown";
+    }
+}
