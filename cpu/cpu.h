@@ -201,7 +201,6 @@ struct block_cache;
 struct cpu_model;
 struct machine_ops;
 
-
 struct cpu {
     /* Reached by one-byte offsets in records: keep first and in this order. */
     u64 gpr[16];
@@ -272,11 +271,11 @@ struct cpu {
     const struct virt_ops *virt; /* set when the model has VMX */
     struct vmx *vmx;             /* the state of vmx/; NULL without */
     struct vm_exit exit;
-    bool nonroot;                /* VMX non-root operation; cpu_update_mode() makes MODE_NONROOT of it */
-    bool virt_attention;         /* virt->boundary() wants to be asked */
-    u16 vpid;                    /* current VPID, 0 outside non-root operation or without VPIDs */
-    u64 eptp;                    /* EPT pointer in force, 0: none */
-    u64 apic_access;             /* physical address of the APIC-access page in force, ~0: none */
+    bool nonroot;        /* VMX non-root operation; cpu_update_mode() makes MODE_NONROOT of it */
+    bool virt_attention; /* virt->boundary() wants to be asked */
+    u16 vpid;            /* current VPID, 0 outside non-root operation or without VPIDs */
+    u64 eptp;            /* EPT pointer in force, 0: none */
+    u64 apic_access;     /* physical address of the APIC-access page in force, ~0: none */
     struct cpu_group *group;
     void *user; /* the frontend's */
 

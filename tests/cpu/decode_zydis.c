@@ -163,7 +163,8 @@ static void compare_width(struct pair *p)
     bool word = p->d.row->op[0] == OPND_RvMw && p->d.form != FORM_REG;
     bool wide = p->d.row->cls == CLASS_VEC || op_has_letter(p->d.row, LET_C) ||
                 op_has_letter(p->d.row, LET_D) || p->d.row->feature == FEAT_INVPCID ||
-                p->d.row->feature == FEAT_RDPID || strncmp(p->d.row->name, "UD", 2) == 0;
+                p->d.row->feature == FEAT_VMX || p->d.row->feature == FEAT_RDPID ||
+                strncmp(p->d.row->name, "UD", 2) == 0;
     if (word || wide || p->z.operand_count == 0 || !general ||
         op->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN)
         return;
@@ -260,14 +261,14 @@ static void compare(struct pair *p)
     compare_flags(p);
 }
 
-/* Extensions that the table hasn't: VMX, and what no model advertises. */
+/* Extensions that the table hasn't, because no model advertises them. */
 static bool not_ours(const struct pair *p)
 {
     static const char *const absent[] = {
-        "VTX",       "SVM",      "SMX",    "SGX",    "SGX_ENCLV",   "SHA",     "SSSE3",
-        "SSE3",      "SSE4",     "SSE4A",  "AES",    "RTM",         "CET",     "PADLOCK",
-        "AMD3DNOW",  "MONITORX", "RDPRU",  "CLZERO", "AMD_INVLPGB", "MCOMMIT", "SNP",
-        "TSX_LDTRK", "RDRAND",   "RDSEED", "MOVDIR", "SERIALIZE",   "VMFUNC",  "PCONFIG",
+        "SVM",      "SMX",    "SGX",    "SGX_ENCLV",   "SHA",     "SSSE3",   "SSE3",
+        "SSE4",     "SSE4A",  "AES",    "RTM",         "CET",     "PADLOCK", "AMD3DNOW",
+        "MONITORX", "RDPRU",  "CLZERO", "AMD_INVLPGB", "MCOMMIT", "SNP",     "TSX_LDTRK",
+        "RDRAND",   "RDSEED", "MOVDIR", "SERIALIZE",   "PCONFIG",
     };
     const char *ext = ZydisISAExtGetString(p->z.meta.isa_ext);
     if (p->z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)

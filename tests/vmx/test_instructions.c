@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The VMX instructions in root operation: faults, VMfail numbers, and VMREAD by the shadow. */
+#include "cpu/optable.h"
 #include "tests/cpu/world.h"
 #include "tests/suite.h"
 #include "vmx/vmx.h"
