@@ -169,7 +169,10 @@ static void code_written(void *opaque, u64 hpa, u64 granules)
 
 /* ---- Finding ---- */
 
-/* Host address of the code byte at lin; NULL with `fault` set: #PF; NULL otherwise: not RAM, at *hpa. */
+/*
+ * Host address of the code byte at lin; NULL with `fault` set: #PF or a VM exit is recorded; NULL
+ * otherwise: not RAM, at *hpa.
+ */
 static const u8 *fetch_host(struct cpu *cpu, u64 lin, u64 *hpa, bool *fault)
 {
     struct tlb_entry *e = tlb_slot(cpu->tlb, lin);
@@ -182,7 +185,12 @@ static const u8 *fetch_host(struct cpu *cpu, u64 lin, u64 *hpa, bool *fault)
     walk_translate(&ctx, lin, WALK_FETCH, &out);
     if (out.result != WALK_OK) {
         *fault = true;
-        cpu_fault_page(cpu, lin, out.error_code);
+        cpu_walk_failed(cpu, lin, &out);
+        return NULL;
+    }
+    if (unlikely((out.hpa & PAGE_MASK) == cpu->apic_access)) {
+        *fault = true;
+        cpu->virt->apic_access(cpu, lin, 1, ACC_FETCH);
         return NULL;
     }
     *hpa = out.hpa;
@@ -253,7 +261,8 @@ static void add_ref(struct block_cache *cache, struct block *blk, const u8 *host
     cache->ram->code[page] |= granules;
 }
 
-#define BLOCK_ROOM (sizeof(struct block) + (2 * BLOCK_MAX_INSNS + 2) * sizeof(struct insn) + 128)
+/* Each instruction with a stub and the handler behind an intercept, an end with its stub */
+#define BLOCK_ROOM (sizeof(struct block) + (3 * BLOCK_MAX_INSNS + 2) * sizeof(struct insn) + 128)
 
 /* Room for the largest block at the arena's end; drops everything when there is none. */
 static struct block *new_block(struct block_cache *cache)

@@ -60,7 +60,7 @@ static void drop_dead_flags(struct build *b)
         if (!(d->flags_written & live))
             d->insn.fn = d->fn_dead;
         live = (live & ~(unsigned)d->flags_written) | d->flags_read;
-        if (d->memory || d->ends || d->branch != BR_NONE)
+        if (d->memory || d->ends || d->branch != BR_NONE || d->exit != VMEXIT_NONE)
             live = FS_ALL;
     }
 }
@@ -113,6 +113,18 @@ static void fuse_pairs(struct build *b)
     }
 }
 
+/* Behind the stubs: what op_intercept executes in place of record k if nothing intercepts it. */
+static unsigned add_intercept(struct build *b, unsigned at, unsigned k)
+{
+    struct insn *aux = &b->blk->code[at];
+    memset(aux, 0, sizeof(*aux));
+    aux->fn = b->blk->code[k].fn;
+    aux->n = (u8)k;
+    aux->imm = b->dec[k].exit;
+    b->blk->code[k].fn = op_intercept;
+    return at + 1;
+}
+
 static void lay_out(struct build *b)
 {
     struct insn *code = b->blk->code;
@@ -129,6 +141,9 @@ static void lay_out(struct build *b)
         else if (!end && is_direct(&b->dec[k]))
             code[k].fn = branch_cross_page(code[k].fn);
     }
+    for (unsigned k = 0; k < b->count; k++)
+        if (b->dec[k].exit != VMEXIT_NONE)
+            at = add_intercept(b, at, k);
     b->blk->records = (u16)at;
     fuse_pairs(b);
 }

@@ -5,7 +5,9 @@
 
 #include "cpu/cpuid.h"
 #include "cpu/lapic.h"
+#include "cpu/mem.h"
 #include "cpu/segment.h"
+#include "mmu/ept.h"
 
 #define CR0_DEFINED                                                                                \
     (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD |     \
@@ -15,12 +17,19 @@
 bool cpu_load_pdptes(struct cpu *cpu, u64 cr3)
 {
     u64 entry[4];
-    u64 at = cr3 & 0xffffffe0;
     u64 reserved = ~MASK(cpu->model->phys_bits) | 0x1e6;
+    struct ept_access access = {.gpa = cr3 & 0xffffffe0, .rights = EPT_R};
+    struct ept_place place;
+    struct walk_ctx ctx;
+    struct walk_out out = {0};
+    cpu_walk_ctx(cpu, true, &ctx);
+    out.result = ept_translate(&ctx, &access, &place, &out);
+    if (out.result != WALK_OK)
+        return cpu_walk_failed(cpu, 0, &out);
     for (unsigned k = 0; k < 4; k++) {
-        entry[k] = bus_read(cpu->bus, at + 8 * k, 8);
+        entry[k] = bus_read(cpu->bus, place.hpa + 8 * k, 8);
         if ((entry[k] & 1) && (entry[k] & reserved))
-            return false;
+            return cpu_fault_gp(cpu, 0);
     }
     memcpy(cpu->pdpte, entry, sizeof(entry));
     return true;
@@ -63,11 +72,11 @@ bool cpu_write_cr0(struct cpu *cpu, u64 val)
         efer = (val & CR0_PG) && (efer & EFER_LME) ? efer | EFER_LMA : efer & ~EFER_LMA;
     if ((changed & (CR0_CD | CR0_NW | CR0_PG)) && cpu_uses_pdptes(val, cpu->cr4, efer) &&
         !cpu_load_pdptes(cpu, cpu->cr3))
-        return cpu_fault_gp(cpu, 0);
+        return false;
     cpu->cr0 = val;
     cpu->efer = efer;
     if (changed & CR0_PG)
-        tlb_flush_all(&cpu->tlb_store);
+        tlb_flush_space(&cpu->tlb_store, cpu->vpid, -1, false);
     cpu_update_mode(cpu);
     return true;
 }
@@ -82,11 +91,11 @@ bool cpu_write_cr3(struct cpu *cpu, u64 val)
     if (cpu_is_long(cpu) && (val >> cpu->model->phys_bits))
         return cpu_fault_gp(cpu, 0);
     if (cpu_uses_pdptes(cpu->cr0, cpu->cr4, cpu->efer) && !cpu_load_pdptes(cpu, val))
-        return cpu_fault_gp(cpu, 0);
+        return false;
     cpu->cr3 = val;
     if (!keep) {
         int pcid = cpu->cr4 & CR4_PCIDE ? (int)(val & 0xfff) : 0;
-        tlb_flush_space(&cpu->tlb_store, 0, pcid, true);
+        tlb_flush_space(&cpu->tlb_store, cpu->vpid, pcid, true);
     }
     cpu_update_mode(cpu);
     return true;
@@ -136,11 +145,11 @@ bool cpu_write_cr4(struct cpu *cpu, u64 val)
     u64 changed = val ^ cpu->cr4;
     if ((changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) &&
         cpu_uses_pdptes(cpu->cr0, val, cpu->efer) && !cpu_load_pdptes(cpu, cpu->cr3))
-        return cpu_fault_gp(cpu, 0);
+        return false;
     cpu->cr4 = val;
     /* SDM "Operations that Invalidate TLBs and Paging-Structure Caches" */
     if (changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_PCIDE | CR4_LA57 | CR4_SMEP))
-        tlb_flush_all(&cpu->tlb_store);
+        tlb_flush_space(&cpu->tlb_store, cpu->vpid, -1, false);
     cpu_update_mode(cpu);
     return true;
 }

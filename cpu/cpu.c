@@ -71,11 +71,24 @@ static void reset_fpu(struct cpu *cpu)
 static void reset_events(struct cpu *cpu)
 {
     cpu->exc = (struct exception){0};
+    cpu->exit = (struct vm_exit){0};
     cpu->leave = cpu->irq_shadow = cpu->mov_ss_shadow = false;
     cpu->debug_hits = 0;
     cpu->delivered_at = UINT64_MAX;
     cpu->nmi_blocked = false;
     cpu->monitor_hpa = UINT64_MAX;
+}
+
+/* Root operation, without an EPT or VPID; what VMX itself holds is the layer above's. */
+static void reset_virt(struct cpu *cpu)
+{
+    cpu->nonroot = cpu->virt_attention = cpu->virt_step = cpu->pml_on = false;
+    cpu->virt_exits = 0;
+    cpu->vpid = 0;
+    cpu->eptp = 0;
+    cpu->apic_access = UINT64_MAX;
+    if (cpu->virt)
+        cpu->virt->reset(cpu);
 }
 
 /* SDM "Processor State After Reset": IA-32 processor states following power-up, reset, or INIT */
@@ -87,6 +100,7 @@ void cpu_reset(struct cpu *cpu, bool init)
     memset(cpu->pdpte, 0, sizeof(cpu->pdpte));
     reset_segments(cpu);
     reset_events(cpu);
+    reset_virt(cpu);
     if (!init)
         reset_fpu(cpu);
     cpu->rip = 0xfff0;
@@ -128,7 +142,7 @@ static u32 unit_mode(const struct cpu *cpu)
 /* The CPL is SS's DPL; loading SS with null keeps it there. */
 static u32 compute_mode(const struct cpu *cpu)
 {
-    u32 mode = unit_mode(cpu);
+    u32 mode = unit_mode(cpu) | (cpu->nonroot ? MODE_NONROOT : 0);
     if (cpu->cr0 & CR0_PE) {
         mode |= MODE_PE;
         if (cpu->eflags & FLAG_VM)
@@ -198,7 +212,8 @@ static bool checks_alignment(const struct cpu *cpu)
  */
 static void select_context(struct cpu *cpu)
 {
-    struct tlb_key key = {.view = key_view(cpu), .mode = (u8)paging_mode(cpu)};
+    struct tlb_key key = {
+        .eptp = cpu->eptp, .vpid = cpu->vpid, .view = key_view(cpu), .mode = (u8)paging_mode(cpu)};
     bool bypass = checks_alignment(cpu);
     if (key.mode != WALK_NONE) {
         key.bits = key_bits(cpu);
@@ -234,7 +249,7 @@ void cpu_update_mode(struct cpu *cpu)
     cpu->jump_key = ctx->jump_gen;
 }
 
-void cpu_walk_ctx(const struct cpu *cpu, bool implicit_super, struct walk_ctx *ctx)
+void cpu_walk_ctx(struct cpu *cpu, bool implicit_super, struct walk_ctx *ctx)
 {
     bool user = cpu_cpl(cpu) == 3 && !implicit_super;
     *ctx = (struct walk_ctx){
@@ -253,6 +268,9 @@ void cpu_walk_ctx(const struct cpu *cpu, bool implicit_super, struct walk_ctx *c
         .smap_off = (cpu->eflags & FLAG_AC) && !implicit_super && !user,
         .pkru = cpu->pkru,
         .pcid = cpu->cr4 & CR4_PCIDE ? cpu->cr3 & 0xfff : 0,
+        .vpid = cpu->vpid,
+        .eptp = cpu->eptp,
+        .pml = cpu->pml_on ? &cpu->pml : NULL,
     };
     memcpy(ctx->pdpte, cpu->pdpte, sizeof(ctx->pdpte));
 }
@@ -338,6 +356,10 @@ static void snap_events(struct cpu *cpu, struct snap *s)
     SNAP(s, cpu->exc.cr2);
     SNAP(s, cpu->exc.dr6);
     SNAP(s, cpu->exc.trap);
+    SNAP(s, cpu->exc.vect_info);
+    SNAP(s, cpu->exc.vect_error);
+    SNAP(s, cpu->exc.insn_len);
+    SNAP(s, cpu->exc.nmi_unblocked);
     SNAP(s, cpu->nmi_blocked);
     SNAP(s, cpu->monitor_hpa);
     SNAP(s, cpu->monitor_line);
@@ -348,10 +370,46 @@ static void snap_events(struct cpu *cpu, struct snap *s)
     SNAP(s, cpu->interrupts);
 }
 
+static void snap_exit(struct vm_exit *e, struct snap *s)
+{
+    SNAP(s, e->pending);
+    SNAP(s, e->trap);
+    SNAP(s, e->reason);
+    SNAP(s, e->qualification);
+    SNAP(s, e->lin);
+    SNAP(s, e->gpa);
+    SNAP(s, e->insn_len);
+    SNAP(s, e->insn_info);
+    SNAP(s, e->intr_info);
+    SNAP(s, e->intr_error);
+    SNAP(s, e->vect_info);
+    SNAP(s, e->vect_error);
+    SNAP(s, e->nmi_unblocked);
+}
+
+static void snap_virt(struct cpu *cpu, struct snap *s)
+{
+    SNAP(s, cpu->nonroot);
+    SNAP(s, cpu->virt_attention);
+    SNAP(s, cpu->virt_step);
+    SNAP(s, cpu->virt_exits);
+    SNAP(s, cpu->vpid);
+    SNAP(s, cpu->eptp);
+    SNAP(s, cpu->apic_access);
+    SNAP(s, cpu->pml_on);
+    SNAP(s, cpu->pml.address);
+    SNAP(s, cpu->pml.index);
+    snap_exit(&cpu->exit, s);
+    if (cpu->virt)
+        cpu->virt->snap(cpu, s);
+    else if (snap_loading(s) && (cpu->nonroot || cpu->exit.pending))
+        snap_fail(s, "a processor without VMX in VMX non-root operation");
+}
+
 void cpu_snap(struct cpu *cpu, struct snap *s)
 {
     u64 flags = cpu_eflags(cpu);
-    snap_section(s, "cpu", 1);
+    snap_section(s, "cpu", 2);
     snap_expect(s, "CPU number", cpu->index);
     SNAP(s, cpu->gpr);
     SNAP(s, cpu->rip);
@@ -363,6 +421,7 @@ void cpu_snap(struct cpu *cpu, struct snap *s)
     snap_events(cpu, s);
     msr_snap(cpu, s);
     lapic_snap(cpu->lapic, s);
+    snap_virt(cpu, s);
     /* Both the saver and the loader go on with no cached translation. */
     tlb_flush_all(&cpu->tlb_store);
     cpu_update_mode(cpu);

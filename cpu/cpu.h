@@ -183,6 +183,11 @@ struct exception {
     u64 cr2;   /* #PF: linear address, written to CR2 when delivered */
     u64 dr6;   /* #DB: bits to set in DR6 when delivered */
     bool trap; /* #DB as a trap: RF is pushed as it is, not set */
+    /* For VM exits: the event during whose delivery it struck (SDM "IDT-Vectoring Information"), the
+     * length of the instruction, and whether that was an IRET which had ended NMI blocking. */
+    u32 vect_info, vect_error;
+    u32 insn_len;
+    bool nmi_unblocked;
 };
 
 struct xmm_reg {
@@ -273,9 +278,14 @@ struct cpu {
     struct vm_exit exit;
     bool nonroot;        /* VMX non-root operation; cpu_update_mode() makes MODE_NONROOT of it */
     bool virt_attention; /* virt->boundary() wants to be asked */
+    bool virt_step;      /* and after each instruction */
+    u8 virt_exits;       /* VIRT_*: what events do in non-root operation */
     u16 vpid;            /* current VPID, 0 outside non-root operation or without VPIDs */
     u64 eptp;            /* EPT pointer in force, 0: none */
     u64 apic_access;     /* physical address of the APIC-access page in force, ~0: none */
+    bool delivering;     /* an event is being delivered through the IDT */
+    bool pml_on;
+    struct walk_pml pml; /* page-modification log in force */
     struct cpu_group *group;
     void *user; /* the frontend's */
 
@@ -345,7 +355,7 @@ void cpu_update_mode(struct cpu *cpu);
 /* Has the monitored line been written since MONITOR? An MWAIT then ends (or does not wait). */
 bool cpu_monitor_hit(const struct cpu *cpu);
 /* The walk context of the current mode. implicit: supervisor access to a descriptor table etc. */
-void cpu_walk_ctx(const struct cpu *cpu, bool implicit_super, struct walk_ctx *ctx);
+void cpu_walk_ctx(struct cpu *cpu, bool implicit_super, struct walk_ctx *ctx);
 
 /* ---- cpu/flags.c ---- */
 u64 cpu_status_flags(const struct cpu *cpu); /* the six status flags, evaluated */
@@ -389,5 +399,7 @@ u64 cpu_now(const struct cpu *cpu, const struct insn *i);
 /* An event line changed: makes the running CPU return to its run loop after this instruction. */
 void cpu_raise_pending(struct cpu *cpu, u32 pend);
 void cpu_clear_pending(struct cpu *cpu, u32 pend);
+/* Acknowledges the foremost external interrupt; its vector, or -1 if there is none after all. */
+int cpu_ack_interrupt(struct cpu *cpu);
 
 #endif

@@ -36,7 +36,7 @@ void debug_trap(struct cpu *cpu)
 {
     u64 hits = cpu->debug_hits;
     cpu->debug_hits = 0;
-    if (cpu->exc.pending) /* the instruction faulted after all: its fault stands */
+    if (cpu->exc.pending || cpu->exit.pending) /* the instruction faulted after all: that stands */
         return;
     cpu->exc = (struct exception){.pending = true, .vector = EXC_DB, .dr6 = hits, .trap = true};
 }

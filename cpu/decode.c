@@ -585,6 +585,8 @@ static void finish(const struct reader *r, const struct plan *p, struct decoded 
         make_fault(r, out, fault);
         return;
     }
+    if (r->mode & MODE_NONROOT)
+        out->exit = row->exit;
     out->flags_read = row->fr;
     out->flags_written = leaves_flags(p, out) ? 0 : row->fw;
     out->memory = p->implicit || (r->memory && !(row->flags & ROW_NOPE) && row->cls != CLASS_LEA);
@@ -605,6 +607,7 @@ enum decode_status decode_insn(const u8 *bytes, unsigned avail, u32 mode, u64 ri
                        .model = model,
                        .seg = SEG_COUNT};
     memset(out, 0, sizeof(*out));
+    out->exit = VMEXIT_NONE;
     out->insn.base = out->insn.index = out->insn.rm = ZERO_OFFSET;
 
     take_opcode(&r);

@@ -4,6 +4,7 @@
  * "Interrupt and Exception Handling"). Everything that can fault is done before state changes.
  */
 #include "cpu/segment.h"
+#include "cpu/virt.h"
 
 struct delivery {
     enum event_kind kind;
@@ -287,6 +288,25 @@ static bool deliver_vm86_int(struct cpu *cpu, const struct delivery *dv)
     return deliver_protected(cpu, dv);
 }
 
+/* SDM "Information for VM Exits That Occur During Event Delivery" */
+static void note_vectoring(struct cpu *cpu, const struct delivery *dv)
+{
+    static const u8 types[] = {
+        [EVENT_EXTERNAL] = INTR_EXTERNAL,       [EVENT_NMI] = INTR_NMI,
+        [EVENT_FAULT] = INTR_HARD_EXCEPTION,    [EVENT_SOFT_INT] = INTR_SOFT_INT,
+        [EVENT_SOFT_EXC] = INTR_SOFT_EXCEPTION, [EVENT_PRIV_SOFT] = INTR_PRIV_SOFT_EXCEPTION,
+    };
+    u32 info = INTR_VALID | dv->vector | (u32)types[dv->kind] << 8 |
+               (dv->has_error ? INTR_ERROR_VALID : 0);
+    if (cpu->exit.pending) {
+        cpu->exit.vect_info = info;
+        cpu->exit.vect_error = dv->error;
+    } else {
+        cpu->exc.vect_info = info;
+        cpu->exc.vect_error = dv->error;
+    }
+}
+
 bool cpu_deliver(struct cpu *cpu, enum event_kind kind, u8 vector, bool has_error, u32 error)
 {
     bool soft = kind == EVENT_SOFT_INT || kind == EVENT_SOFT_EXC;
@@ -298,6 +318,7 @@ bool cpu_deliver(struct cpu *cpu, enum event_kind kind, u8 vector, bool has_erro
                           .ext = soft ? 0 : 1,
                           .soft = soft};
     bool ok;
+    cpu->delivering = true;
     if (cpu_is_long(cpu) && dv.cpl == 3)
         cpu_enter_supervisor(cpu);
     if (!(cpu->mode & MODE_PE))
@@ -306,10 +327,13 @@ bool cpu_deliver(struct cpu *cpu, enum event_kind kind, u8 vector, bool has_erro
         ok = deliver_vm86_int(cpu, &dv);
     else
         ok = cpu_is_long(cpu) ? deliver_long(cpu, &dv) : deliver_protected(cpu, &dv);
+    cpu->delivering = false;
     if (!ok && cpu_is_long(cpu) && dv.cpl == 3)
         cpu_update_mode(cpu);
-    if (!ok)
+    if (!ok) {
+        note_vectoring(cpu, &dv);
         return false;
+    }
     if (kind == EVENT_NMI)
         cpu->nmi_blocked = true;
     cpu->activity = ACTIVITY_RUN;

@@ -8,6 +8,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/segment.h"
+#include "cpu/virt.h"
 
 #define DR6_BD BIT(13)
 #define DR7_GD BIT(13)
@@ -126,12 +127,16 @@ static void note_exception(struct cpu *cpu, const struct exception *e)
         cpu->dr[6] = (cpu->dr[6] & ~UINT64_C(15)) | e->dr6;
         cpu->dr[7] &= ~DR7_GD;
     }
-    if (pushes_rf(e))
-        cpu->eflags |= FLAG_RF;
     if (log_on(LOG_CPU))
         log_msg(LOG_CPU, "CPU %u: #%s(%x) at %04x:%llx CPL %u CR2 %llx", cpu->index,
                 vector_name(e->vector), e->error, cpu->seg[SEG_CS].selector,
                 (unsigned long long)cpu->rip, cpu_cpl(cpu), (unsigned long long)e->cr2);
+}
+
+/* Does this exception cause a VM exit instead? RF is then saved as it would be pushed. */
+static bool exits(struct cpu *cpu, const struct exception *e)
+{
+    return cpu->nonroot && cpu->virt->event(cpu, INTR_HARD_EXCEPTION, e);
 }
 
 /* Benign faults may follow each other for ever where a handler's stack is misaligned at CPL 3. */
@@ -142,11 +147,18 @@ void cpu_deliver_exception(struct cpu *cpu)
     struct exception first = cpu->exc, second;
     for (unsigned n = 0;; n++) {
         cpu->exc.pending = false;
+        if (pushes_rf(&first))
+            cpu->eflags |= FLAG_RF;
+        if (exits(cpu, &first))
+            return;
         note_exception(cpu, &first);
-        if (cpu_deliver(cpu, EVENT_FAULT, first.vector, first.has_error, first.error))
+        if (cpu_deliver(cpu, EVENT_FAULT, first.vector, first.has_error, first.error) ||
+            cpu->exit.pending)
             return;
         second = cpu->exc;
         cpu->exc.pending = false;
+        if (exits(cpu, &second))
+            return;
         enum fault_pair pair = fault_pair(first.vector, second.vector);
         if (second.vector == EXC_PF)
             cpu->cr2 = second.cr2;
@@ -156,5 +168,6 @@ void cpu_deliver_exception(struct cpu *cpu)
         if (pair == PAIR_DOUBLE)
             first = (struct exception){.vector = EXC_DF, .has_error = true};
     }
-    shutdown(cpu, &first, &second);
+    if (!cpu->nonroot || !cpu->virt->triple_fault(cpu))
+        shutdown(cpu, &first, &second);
 }

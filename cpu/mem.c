@@ -94,8 +94,21 @@ static enum walk_result walk_page(struct cpu *cpu, u64 lin, unsigned acc, struct
     return out->result;
 }
 
-/* Translates the page part of an access at lin; false: #PF recorded. */
-static bool find_place(struct cpu *cpu, u64 lin, unsigned acc, struct place *place)
+bool cpu_walk_failed(struct cpu *cpu, u64 lin, const struct walk_out *out)
+{
+    if (likely(out->result == WALK_PAGE_FAULT))
+        return cpu_fault_page(cpu, lin, out->error_code);
+    cpu->virt->walk_exit(cpu, lin, out);
+    return false;
+}
+
+static bool is_apic_access(const struct cpu *cpu, const struct walk_out *out)
+{
+    return unlikely((out->hpa & PAGE_MASK) == cpu->apic_access);
+}
+
+/* Translates the page part of an access at lin; false: #PF or an exit is recorded. */
+static bool find_place(struct cpu *cpu, u64 lin, unsigned size, unsigned acc, struct place *place)
 {
     struct tlb_entry *e = tlb_slot(cpu->tlb, lin);
     u64 tag = acc & ACC_WRITE ? e->wtag : e->rtag;
@@ -106,7 +119,12 @@ static bool find_place(struct cpu *cpu, u64 lin, unsigned acc, struct place *pla
     }
     struct walk_out out;
     if (unlikely(walk_page(cpu, lin, acc, &out) != WALK_OK))
-        return cpu_fault_page(cpu, lin, out.error_code);
+        return cpu_walk_failed(cpu, lin, &out);
+    if (is_apic_access(cpu, &out)) {
+        place->host = cpu->virt->apic_access(cpu, lin, size, acc);
+        place->hpa = place->host ? ram_hpa(&cpu->bus->ram, place->host) : 0;
+        return place->host;
+    }
     place->hpa = out.hpa;
     place->host = ram_host(&cpu->bus->ram, out.hpa);
     if (place->host && view_fits(cpu, acc) && !(acc & ACC_USER))
@@ -196,10 +214,10 @@ static bool check_address(struct cpu *cpu, u64 lin, unsigned size, unsigned acc)
 static bool find_places(struct cpu *cpu, u64 lin, unsigned size, unsigned acc,
                         struct place place[2])
 {
-    if (!check_address(cpu, lin, size, acc) || !find_place(cpu, lin, acc, &place[0]))
-        return false;
     unsigned n = first_part(lin, size);
-    if (n < size && !find_place(cpu, wrap(cpu, lin + n, acc), acc, &place[1]))
+    if (!check_address(cpu, lin, size, acc) || !find_place(cpu, lin, n, acc, &place[0]))
+        return false;
+    if (n < size && !find_place(cpu, wrap(cpu, lin + n, acc), size - n, acc, &place[1]))
         return false;
     if (data_breakpoints_armed(cpu) && !(acc & ACC_SYSTEM))
         note_breakpoints(cpu, lin, size, acc);
@@ -265,7 +283,7 @@ u8 *lin_host(struct cpu *cpu, u64 lin, unsigned acc)
     if (cpu->ctx->bypass || ((cpu->mode & MODE_LMA) && !is_canonical(cpu, lin)))
         return NULL;
     struct walk_out out;
-    if (walk_page(cpu, lin, acc, &out) != WALK_OK)
+    if (walk_page(cpu, lin, acc, &out) != WALK_OK || is_apic_access(cpu, &out))
         return NULL;
     u8 *host = ram_host(&cpu->bus->ram, out.hpa);
     if (!host)

@@ -19,7 +19,11 @@ enum {
     ACC_SYSTEM = 4, /* implicit supervisor access: descriptor tables, TSS, IDT */
     ACC_USER = 8,   /* check as CPL 3 */
     ACC_SS = 16,    /* non-canonical and limit faults are #SS instead of #GP */
+    ACC_FETCH = 32, /* code; only told to virt->apic_access() */
 };
+
+/* Records the page fault or VM exit that a walk for lin ended in; always false. */
+bool cpu_walk_failed(struct cpu *cpu, u64 lin, const struct walk_out *out);
 
 /* ---- By linear address; size 1 to 64 bytes unless said otherwise ---- */
 bool lin_read(struct cpu *cpu, const struct insn *i, u64 lin, void *to, unsigned size,

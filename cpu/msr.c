@@ -44,6 +44,12 @@ u64 msr_tsc(const struct cpu *cpu, const struct insn *i)
     return cpu_now(cpu, i) + cpu->tsc_offset;
 }
 
+u64 msr_read_tsc(const struct cpu *cpu, const struct insn *i)
+{
+    u64 offset = unlikely(cpu->nonroot) ? cpu->virt->tsc_offset(cpu) : 0;
+    return msr_tsc(cpu, i) + offset;
+}
+
 u64 msr_xss(const struct cpu *cpu)
 {
     return cpu->msr[MSR_XSS];
@@ -87,7 +93,7 @@ static bool read_absent(const struct cpu *cpu, u64 *val)
 
 static bool read_tsc(const struct cpu *cpu, u64 *val)
 {
-    return *val = msr_tsc(cpu, NULL), true;
+    return *val = msr_read_tsc(cpu, NULL), true;
 }
 
 static bool read_core_thread_count(const struct cpu *cpu, u64 *val)

@@ -50,6 +50,8 @@ void msr_snap(struct cpu *cpu, struct snap *s);
 
 /* Time-stamp counter now, TSC_ADJUST and writes included. */
 u64 msr_tsc(const struct cpu *cpu, const struct insn *i);
+/* What RDTSC and RDMSR read: in non-root operation with the TSC offset. */
+u64 msr_read_tsc(const struct cpu *cpu, const struct insn *i);
 
 /* IA32_XSS: supervisor state components that XSAVES and XRSTORS see. */
 u64 msr_xss(const struct cpu *cpu);

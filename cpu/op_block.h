@@ -11,6 +11,8 @@ HANDLER(op_block_end);
 HANDLER(op_block_end_xp);
 /* What a branch's link first points at: finds the target (imm) and patches the branch (disp). */
 HANDLER(op_link_stub);
+/* Non-root operation: an instruction that may cause a VM exit. */
+HANDLER(op_intercept);
 /* First record of a dropped block. */
 HANDLER(op_relookup);
 

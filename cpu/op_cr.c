@@ -175,7 +175,7 @@ BODY(do_invlpg)
     else if (seg >= SEG_FS)
         lin += cpu->seg[seg].base;
     if (!(cpu->mode & MODE_64) || cpu_is_canonical(cpu, lin))
-        tlb_flush_page(&cpu->tlb_store, 0, current_pcid(cpu), lin);
+        tlb_flush_page(&cpu->tlb_store, cpu->vpid, current_pcid(cpu), lin);
     cpu_update_mode(cpu);
     return true;
 }
@@ -204,16 +204,16 @@ BODY(do_invpcid)
         return cpu_fault_gp(cpu, 0);
     switch (type) {
     case INVPCID_ADDRESS:
-        tlb_flush_page(tlb, 0, (int)desc[0], desc[1]);
+        tlb_flush_page(tlb, cpu->vpid, (int)desc[0], desc[1]);
         break;
     case INVPCID_SINGLE:
-        tlb_flush_space(tlb, 0, (int)desc[0], true);
+        tlb_flush_space(tlb, cpu->vpid, (int)desc[0], true);
         break;
     case INVPCID_ALL_GLOBAL:
-        tlb_flush_space(tlb, 0, -1, false);
+        tlb_flush_space(tlb, cpu->vpid, -1, false);
         break;
     default:
-        tlb_flush_space(tlb, 0, -1, true);
+        tlb_flush_space(tlb, cpu->vpid, -1, true);
         break;
     }
     cpu_update_mode(cpu);

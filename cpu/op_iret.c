@@ -323,7 +323,6 @@ static bool iret_protected(struct cpu *cpu, const struct insn *i, struct far_ret
 static NOINLINE bool iret(struct cpu *cpu, const struct insn *i, unsigned size)
 {
     struct far_return r = {.size = size, .iret = true};
-    cpu->nmi_blocked = false;
     stack_begin(cpu, &r.st);
     if (!(cpu->mode & MODE_PE))
         return iret_real(cpu, i, &r);
@@ -335,13 +334,28 @@ static NOINLINE bool iret(struct cpu *cpu, const struct insn *i, unsigned size)
     return cpu_is_long(cpu) ? cpu_fault_gp(cpu, 0) : iret_task(cpu, i);
 }
 
+/*
+ * IRET ends blocking by NMI even if it then faults, which a VM exit reports. With NMI exiting but no
+ * virtual NMIs it leaves the blocking alone (SDM "Changes to Instruction Behavior in VMX Non-Root Operation").
+ */
+static bool unblock_nmis(struct cpu *cpu)
+{
+    bool was = cpu->nmi_blocked;
+    if ((cpu->virt_exits & (VIRT_NMI | VIRT_VNMI)) == VIRT_NMI)
+        return false;
+    cpu->nmi_blocked = false;
+    return was;
+}
+
 static const struct insn *iret_finish(struct cpu *cpu, const struct insn *i, unsigned size)
 {
     u16 tr = cpu->seg[SEG_TR].selector;
+    bool unblocked = unblock_nmis(cpu);
     if (iret(cpu, i, size)) {
         cpu_update_mode(cpu);
         return op_go(cpu, i);
     }
+    cpu->exc.nmi_unblocked = cpu->exit.nmi_unblocked = unblocked;
     return cpu->seg[SEG_TR].selector != tr ? insn_leave_at(cpu, i, cpu->rip) : insn_fault(cpu, i);
 }
 
@@ -368,10 +382,20 @@ FAMILY_SIZES(iret, iret_16, iret_32, iret_64);
 
 /* ---- Software interrupts ---- */
 
+/* INT3, INTO and INT1 are subject to the exception bitmap. */
+static bool soft_exits(struct cpu *cpu, enum event_kind kind, u8 vector)
+{
+    struct exception e = {.vector = vector};
+    u32 type = kind == EVENT_PRIV_SOFT ? INTR_PRIV_SOFT_EXCEPTION : INTR_SOFT_EXCEPTION;
+    return cpu->virt->event(cpu, type, &e);
+}
+
 static const struct insn *soft_event(struct cpu *cpu, const struct insn *i, enum event_kind kind,
                                      u8 vector)
 {
     u16 tr = cpu->seg[SEG_TR].selector;
+    if (unlikely(cpu->nonroot) && kind != EVENT_SOFT_INT && soft_exits(cpu, kind, vector))
+        return insn_fault(cpu, i);
     cpu->rip = next_rip(cpu, i);
     if (cpu_deliver(cpu, kind, vector, false, 0)) {
         cpu->no_step = true;

@@ -217,7 +217,7 @@ BODY(do_rdtsc)
 {
     if (!tsc_allowed(cpu))
         return false;
-    set_edx_eax(cpu, msr_tsc(cpu, i));
+    set_edx_eax(cpu, msr_read_tsc(cpu, i));
     return true;
 }
 SYS_FAMILY(SYS_NEXT, rdtsc)
@@ -226,7 +226,7 @@ BODY(do_rdtscp)
 {
     if (!tsc_allowed(cpu))
         return false;
-    set_edx_eax(cpu, msr_tsc(cpu, i));
+    set_edx_eax(cpu, msr_read_tsc(cpu, i));
     cpu->gpr[RCX] = (u32)cpu->tsc_aux;
     return true;
 }

@@ -1,7 +1,36 @@
 /* SPDX-License-Identifier: MIT */
-/* The VMX instructions: the layer above executes them. */
+/* The VMX instructions, which the layer above executes; and what comes before an instruction that may
+ * cause a VM exit in non-root operation. */
 #include "cpu/op_jump.h"
+#include "cpu/op_block.h"
 #include "cpu/optable.h"
+
+/* The auxiliary record that belongs to record i: one of the last of its block. */
+static const struct insn *behind(const struct insn *i)
+{
+    const struct block *blk = insn_block(i);
+    const struct insn *aux = &blk->code[blk->records - 1];
+    while (aux->n != i->n)
+        aux--;
+    return aux;
+}
+
+static NOINLINE enum virt_intercept intercept(struct cpu *cpu, const struct insn *i,
+                                              const struct insn *aux)
+{
+    return cpu->virt->intercept(cpu, i, (u32)aux->imm);
+}
+
+COLD HANDLER(op_intercept)
+{
+    const struct insn *aux = behind(i);
+    enum virt_intercept result = intercept(cpu, i, aux);
+    if (likely(result == INTERCEPT_FAULT))
+        return insn_fault(cpu, i);
+    if (result == INTERCEPT_DONE)
+        return insn_leave(cpu, i);
+    return aux->fn(cpu, i);
+}
 
 static NOINLINE enum virt_result execute(struct cpu *cpu, const struct insn *i, u32 which)
 {

@@ -45,9 +45,11 @@ static void note_unmasked(struct cpu *cpu, const struct insn *i)
     u8 code[15];
     unsigned len = INSN_LEN(i), at = 0;
     struct exception saved = cpu->exc;
+    struct vm_exit exit = cpu->exit;
     u64 lin = cpu->seg[SEG_CS].base + insn_rip(i);
     bool ok = lin_read(cpu, i, cpu->mode & MODE_64 ? insn_rip(i) : (u32)lin, code, len, ACC_READ);
     cpu->exc = saved;
+    cpu->exit = exit;
     while (ok && at + 1 < len && is_prefix(cpu, code[at]))
         at++;
     if (!ok || at + 1 >= len)

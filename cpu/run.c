@@ -51,6 +51,7 @@ const struct insn *insn_fault(struct cpu *cpu, const struct insn *i)
 {
     cpu->budget -= i->n;
     cpu->rip = truncate_rip(cpu, insn_rip(i));
+    cpu->exc.insn_len = cpu->exit.insn_len = INSN_LEN(i);
     return NULL;
 }
 
@@ -70,9 +71,14 @@ void cpu_clear_pending(struct cpu *cpu, u32 pend)
     cpu->pending &= ~pend;
 }
 
-static bool interrupts_open(const struct cpu *cpu)
+static bool interrupts_enabled(const struct cpu *cpu)
 {
-    return (cpu->eflags & FLAG_IF) && !cpu->irq_shadow;
+    return cpu->eflags & FLAG_IF || unlikely(cpu->virt_exits & VIRT_INTR);
+}
+
+static bool nmis_enabled(const struct cpu *cpu)
+{
+    return !cpu->nmi_blocked || unlikely(cpu->virt_exits & VIRT_VNMI);
 }
 
 /*
@@ -90,6 +96,8 @@ static void count_delivery(struct cpu *cpu)
 static void take_sipi(struct cpu *cpu)
 {
     cpu_clear_pending(cpu, PEND_SIPI);
+    if (cpu->virt && cpu->virt->sipi(cpu, lapic_sipi_vector(cpu->lapic)))
+        return;
     if (cpu->activity != ACTIVITY_WAIT_SIPI)
         return;
     u8 vector = lapic_sipi_vector(cpu->lapic);
@@ -103,15 +111,25 @@ static void take_sipi(struct cpu *cpu)
 static void take_init(struct cpu *cpu)
 {
     cpu_clear_pending(cpu, PEND_INIT);
+    if (cpu->virt && cpu->virt->init(cpu))
+        return;
     cpu_reset(cpu, true);
     cpu->activity = lapic_is_bsp(cpu->lapic) ? ACTIVITY_RUN : ACTIVITY_WAIT_SIPI;
 }
 
-static void take_interrupt(struct cpu *cpu)
+int cpu_ack_interrupt(struct cpu *cpu)
 {
     int vector = lapic_ack(cpu->lapic);
     if (vector < 0 && cpu->group->extint_ack)
         vector = cpu->group->extint_ack(cpu->group->extint_opaque);
+    return vector;
+}
+
+static void take_interrupt(struct cpu *cpu)
+{
+    if (cpu->nonroot && cpu->virt->event(cpu, INTR_EXTERNAL, NULL))
+        return;
+    int vector = cpu_ack_interrupt(cpu);
     if (vector < 0)
         return;
     cpu->interrupts++;
@@ -123,6 +141,8 @@ static void take_interrupt(struct cpu *cpu)
 static void take_nmi(struct cpu *cpu)
 {
     cpu_clear_pending(cpu, PEND_NMI);
+    if (cpu->nonroot && cpu->virt->event(cpu, INTR_NMI, NULL))
+        return;
     cpu->activity = ACTIVITY_RUN;
     cpu->nmi_blocked = true;
     count_delivery(cpu);
@@ -144,9 +164,9 @@ static bool take_event(struct cpu *cpu)
         return take_sipi(cpu), true;
     if (cpu->activity == ACTIVITY_WAIT_SIPI || cpu->activity == ACTIVITY_SHUTDOWN)
         return false;
-    if ((cpu->pending & PEND_NMI) && !cpu->nmi_blocked && !cpu->irq_shadow)
+    if ((cpu->pending & PEND_NMI) && nmis_enabled(cpu) && !cpu->irq_shadow)
         return take_nmi(cpu), true;
-    if ((cpu->pending & PEND_INTR) && interrupts_open(cpu))
+    if ((cpu->pending & PEND_INTR) && interrupts_enabled(cpu) && !cpu->irq_shadow)
         return take_interrupt(cpu), true;
     return false;
 }
@@ -154,8 +174,8 @@ static bool take_event(struct cpu *cpu)
 /* SDM "MWAIT": a store to the monitored line, an event, or with ECX[0] a masked interrupt too. */
 static bool mwait_ends(const struct cpu *cpu)
 {
-    bool interrupt = (cpu->pending & PEND_INTR) && (cpu->mwait_masked || (cpu->eflags & FLAG_IF));
-    return interrupt || ((cpu->pending & PEND_NMI) && !cpu->nmi_blocked) || cpu_monitor_hit(cpu);
+    bool interrupt = (cpu->pending & PEND_INTR) && (cpu->mwait_masked || interrupts_enabled(cpu));
+    return interrupt || ((cpu->pending & PEND_NMI) && nmis_enabled(cpu)) || cpu_monitor_hit(cpu);
 }
 
 static void wake_mwait(struct cpu *cpu)
@@ -202,6 +222,7 @@ static void run_chunk(struct cpu *cpu, u64 count, bool single)
 static void step(struct cpu *cpu)
 {
     bool mov_ss = cpu->mov_ss_shadow, tf = cpu->eflags & FLAG_TF, rf = cpu->eflags & FLAG_RF;
+    bool nonroot = cpu->nonroot;
     cpu->irq_shadow = cpu->mov_ss_shadow = cpu->no_step = false;
     if (!rf && !mov_ss && debug_fetch_hits(cpu))
         return;
@@ -209,7 +230,9 @@ static void step(struct cpu *cpu)
     if (log_on(LOG_INSN) && before >= log_from)
         insn_log(cpu);
     run_chunk(cpu, 1, true);
-    if (cpu->exc.pending || cpu->clock->now == before)
+    /* After a VM entry the flags are the guest's. */
+    if (cpu->exc.pending || cpu->exit.pending || cpu->clock->now == before ||
+        cpu->nonroot != nonroot)
         return;
     if (rf)
         cpu->eflags &= ~FLAG_RF;
@@ -219,8 +242,22 @@ static void step(struct cpu *cpu)
 
 static bool must_step(const struct cpu *cpu, u64 count)
 {
-    return count < BLOCK_MAX_INSNS || cpu->irq_shadow || (cpu->eflags & (FLAG_TF | FLAG_RF)) ||
-           debug_fetch_armed(cpu) || (log_on(LOG_INSN) && cpu->clock->now >= log_from);
+    return count < BLOCK_MAX_INSNS || cpu->irq_shadow || cpu->virt_step ||
+           (cpu->eflags & (FLAG_TF | FLAG_RF)) || debug_fetch_armed(cpu) ||
+           (log_on(LOG_INSN) && cpu->clock->now >= log_from);
+}
+
+/* Exits that waited for this boundary between two instructions. */
+static bool boundary_exit(struct cpu *cpu, enum virt_boundary which)
+{
+    return unlikely(cpu->virt_attention) && cpu->virt->boundary(cpu, which, true);
+}
+
+static bool wakes_for_exit(struct cpu *cpu)
+{
+    return cpu->exit.pending ||
+           (cpu->virt_attention && (cpu->virt->boundary(cpu, BOUNDARY_TRAP, false) ||
+                                    cpu->virt->boundary(cpu, BOUNDARY_EVENT, false)));
 }
 
 static void run_until(struct cpu *cpu, u64 end)
@@ -230,6 +267,10 @@ static void run_until(struct cpu *cpu, u64 end)
     while (!group->stop && !group->resched) {
         if (clock->now >= clock->next)
             clock_run(clock);
+        if (unlikely(cpu->exit.pending) || boundary_exit(cpu, BOUNDARY_TRAP)) {
+            cpu->virt->take_exit(cpu);
+            continue;
+        }
         if (cpu->debug_hits && !cpu->mov_ss_shadow)
             debug_trap(cpu);
         if (unlikely(cpu->exc.pending)) {
@@ -240,6 +281,8 @@ static void run_until(struct cpu *cpu, u64 end)
             return;
         if (cpu->activity == ACTIVITY_MWAIT && mwait_ends(cpu))
             wake_mwait(cpu);
+        if (boundary_exit(cpu, BOUNDARY_EVENT))
+            continue;
         if (cpu->pending && take_event(cpu))
             continue;
         if (cpu->activity != ACTIVITY_RUN)
@@ -255,16 +298,17 @@ static void run_until(struct cpu *cpu, u64 end)
 }
 
 /* Can this CPU do anything now? */
-static bool runnable(const struct cpu *cpu)
+static bool runnable(struct cpu *cpu)
 {
-    if (cpu->activity == ACTIVITY_RUN || (cpu->pending & (PEND_INIT | PEND_SIPI)))
+    if (cpu->activity == ACTIVITY_RUN || (cpu->pending & (PEND_INIT | PEND_SIPI)) ||
+        unlikely(wakes_for_exit(cpu)))
         return true;
     if (cpu->activity == ACTIVITY_WAIT_SIPI || cpu->activity == ACTIVITY_SHUTDOWN)
         return false;
     if (cpu->activity == ACTIVITY_MWAIT)
         return mwait_ends(cpu);
-    return ((cpu->pending & PEND_INTR) && (cpu->eflags & FLAG_IF)) ||
-           ((cpu->pending & PEND_NMI) && !cpu->nmi_blocked);
+    return ((cpu->pending & PEND_INTR) && interrupts_enabled(cpu)) ||
+           ((cpu->pending & PEND_NMI) && nmis_enabled(cpu));
 }
 
 static void skip_idle(struct cpu_group *group)

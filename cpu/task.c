@@ -131,10 +131,12 @@ static bool load_cr3(struct cpu *cpu, const struct task *t, u32 ext)
 {
     if (!t->wide || !(cpu->cr0 & CR0_PG) || t->cr3 == cpu->cr3)
         return true;
-    if (cpu_uses_pdptes(cpu->cr0, cpu->cr4, cpu->efer) && !cpu_load_pdptes(cpu, t->cr3))
-        return cpu_fault_err(cpu, EXC_GP, ext);
+    if (cpu_uses_pdptes(cpu->cr0, cpu->cr4, cpu->efer) && !cpu_load_pdptes(cpu, t->cr3)) {
+        cpu->exc.error = ext;
+        return false;
+    }
     cpu->cr3 = t->cr3;
-    tlb_flush_space(&cpu->tlb_store, 0, 0, true);
+    tlb_flush_space(&cpu->tlb_store, cpu->vpid, 0, true);
     return true;
 }
 
@@ -278,6 +280,10 @@ bool task_switch(struct cpu *cpu, u16 sel, const struct task_event *event)
         eflags &= ~FLAG_NT;
     if (!check_new_tss(cpu, sel, event, &t.tr))
         return false;
+    if (cpu->nonroot) { /* always an exit: SDM "Treatment of Task Switches" */
+        cpu->virt->task_switch(cpu, sel, event->cause);
+        return false;
+    }
     if (!probe(cpu, &cpu->seg[SEG_TR], tss_bytes(&cpu->seg[SEG_TR])) ||
         !probe(cpu, &t.tr, tss_bytes(&t.tr)))
         return false;

@@ -47,7 +47,24 @@ struct vm_exit {
     u32 insn_info;
     u32 intr_info, intr_error; /* exits due to events */
     u32 vect_info, vect_error; /* the event whose delivery was interrupted */
-    u32 vect_len;              /* its instruction length, software events */
+    bool nmi_unblocked;        /* by an IRET that then faulted */
+};
+
+/* cpu->virt_exits */
+#define VIRT_INTR 1u /* external interrupts exit, whatever RFLAGS.IF says */
+#define VIRT_NMI 2u  /* NMIs exit */
+#define VIRT_VNMI 4u /* and blocking by NMI is that of virtual NMIs */
+
+/* virt->boundary(): which of the exits between two instructions */
+enum virt_boundary {
+    BOUNDARY_TRAP, /* those before a debug trap: TPR below threshold, monitor trap */
+    BOUNDARY_EVENT /* those after it: preemption timer, NMI window, interrupt window */
+};
+
+enum virt_intercept {
+    INTERCEPT_PASS,  /* the instruction may be executed */
+    INTERCEPT_DONE,  /* it has been */
+    INTERCEPT_FAULT, /* a fault or an exit is recorded */
 };
 
 enum virt_result {
@@ -62,9 +79,9 @@ struct virt_ops {
     /*
      * Non-root: does instruction i exit? which: the exit reason of its row. The faults that come
      * before the exit (SDM "Relative Priority of Faults and VM Exits") have been checked by the
-     * decoder (#UD, CPL) or are checked in here. False with nothing recorded: execute it.
+     * decoder (#UD, CPL) or are checked in here.
      */
-    bool (*intercept)(struct cpu *cpu, const struct insn *i, u32 which);
+    enum virt_intercept (*intercept)(struct cpu *cpu, const struct insn *i, u32 which);
     /* Records are complete; state is saved to the VMCS and the host's loaded. cpu->rip is the
      * guest's RIP to be saved. Clears exit.pending. */
     void (*take_exit)(struct cpu *cpu);
@@ -73,19 +90,22 @@ struct virt_ops {
      * recorded. For external interrupts the vector is not yet known and not yet acknowledged.
      */
     bool (*event)(struct cpu *cpu, u32 type, const struct exception *e);
-    /* Non-root: an event of this type and vector was being delivered when exit was recorded or a
-     * nested fault struck: notes it as the vectoring event of exit. */
-    void (*vectoring)(struct cpu *cpu, u32 type, u8 vector, bool has_error, u32 error);
     /* Non-root: a triple fault. True: an exit is recorded. */
     bool (*triple_fault)(struct cpu *cpu);
+    /* Non-root: a task switch to selector sel; cause: enum task_cause. Records the exit. */
+    void (*task_switch)(struct cpu *cpu, u16 sel, unsigned cause);
     /*
-     * Non-root, between two instructions: exits that wait for their moment (preemption timer, MTF,
-     * NMI window, interrupt window, TPR threshold). True: one is recorded. Called only while
-     * cpu->virt_attention is set.
+     * Non-root, between two instructions: exits that wait for their moment. True: one is due, and
+     * is recorded if `record`. Called only while cpu->virt_attention is set.
      */
-    bool (*boundary)(struct cpu *cpu);
-    /* A walk ended in an EPT outcome or touched the APIC-access page: records the exit. */
-    void (*walk_exit)(struct cpu *cpu, u64 lin, unsigned acc, const struct walk_out *out);
+    bool (*boundary)(struct cpu *cpu, enum virt_boundary which, bool record);
+    /* A walk ended in an EPT outcome: records the exit. */
+    void (*walk_exit)(struct cpu *cpu, u64 lin, const struct walk_out *out);
+    /*
+     * An access touches the APIC-access page: the host address that it goes to (the virtual-APIC
+     * page), NULL: an exit is recorded. acc as for lin_read(), ACC_FETCH for code.
+     */
+    u8 *(*apic_access)(struct cpu *cpu, u64 lin, unsigned size, unsigned acc);
     /* INIT and SIPI: true if they are taken care of (an exit is recorded, or they are blocked). */
     bool (*init)(struct cpu *cpu);
     bool (*sipi)(struct cpu *cpu, u8 vector);
@@ -96,7 +116,6 @@ struct virt_ops {
     bool (*cr4_valid)(const struct cpu *cpu, u64 val);
     /* What RDTSC adds in non-root operation. */
     u64 (*tsc_offset)(const struct cpu *cpu);
-    /* CR0 and CR4 as non-root code reads them, and writes by it: see vmx/intercept.c. */
     void (*reset)(struct cpu *cpu);
     void (*snap)(struct cpu *cpu, struct snap *s);
 };

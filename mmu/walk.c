@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "mmu/ept.h"
+
 #define PTE_P BIT(0)
 #define PTE_RW BIT(1)
 #define PTE_US BIT(2)
@@ -26,9 +28,10 @@
 
 /* One entry that the walk used. */
 struct walk_ref {
-    u64 hpa;
+    u64 gpa, hpa;
     u8 *host; /* NULL: outside RAM, where entries read as all ones and can't be changed */
     u64 entry;
+    bool writable; /* by EPT, without a further walk */
 };
 
 struct walk {
@@ -45,25 +48,19 @@ struct walk {
 
 u64 walk_references;
 
-/*
- * From guest-physical to host-physical, for tables and for the final address. The second dimension
- * of translation belongs here and nowhere else.
- */
-static enum walk_result walk_gpa(const struct walk_ctx *ctx, u64 gpa, u64 *hpa)
-{
-    ASSERT(!ctx->eptp);
-    *hpa = gpa;
-    return WALK_OK;
-}
-
 /* Reads the entry at gpa: every reference to a paging structure goes through here. */
-static enum walk_result walk_reference(struct walk *w, u64 gpa, u64 *entry)
+static enum walk_result walk_reference(struct walk *w, u64 gpa, u64 *entry, struct walk_out *out)
 {
     struct walk_ref *ref = &w->ref[w->refs++];
-    enum walk_result result = walk_gpa(w->ctx, gpa, &ref->hpa);
+    struct ept_access access = {.gpa = gpa, .rights = EPT_R, .table = true, .linear_valid = true};
+    struct ept_place place;
+    enum walk_result result = ept_translate(w->ctx, &access, &place, out);
     if (result != WALK_OK)
         return result;
     walk_references++;
+    ref->gpa = gpa;
+    ref->hpa = place.hpa;
+    ref->writable = place.rights & EPT_W;
     ref->host = ram_host(&w->ctx->bus->ram, ref->hpa);
     ref->entry = MASK(8 * w->entry_size);
     if (ref->host) {
@@ -175,7 +172,7 @@ static enum walk_result walk_down(struct walk *w, struct walk_out *out)
         return page_fault(w, 0, out);
     for (unsigned shift = at.shift;; shift -= at.index_bits) {
         u64 index = (w->lin >> shift) & MASK(at.index_bits), entry;
-        enum walk_result result = walk_reference(w, at.table + index * w->entry_size, &entry);
+        enum walk_result result = walk_reference(w, at.table + index * w->entry_size, &entry, out);
         if (result != WALK_OK)
             return result;
         if (!(entry & PTE_P))
@@ -228,20 +225,45 @@ static bool may(const struct walk *w, enum walk_access access)
     return rights_allow(w, access) && !key_denies(w, access);
 }
 
-static void set_bits(struct walk *w, struct walk_ref *ref, u64 bits)
+/* A and D are written through EPT like anything else. */
+static enum walk_result set_bits(struct walk *w, struct walk_ref *ref, u64 bits,
+                                 struct walk_out *out)
 {
     if ((ref->entry & bits) == bits || !ref->host)
-        return;
+        return WALK_OK;
+    if (!ref->writable) {
+        struct ept_access access = {
+            .gpa = ref->gpa, .rights = EPT_R | EPT_W, .table = true, .linear_valid = true};
+        struct ept_place place;
+        enum walk_result result = ept_translate(w->ctx, &access, &place, out);
+        if (result != WALK_OK)
+            return result;
+    }
     ref->entry |= bits;
     ram_store_check(&w->ctx->bus->ram, ref->hpa, ref->host, w->entry_size);
     memcpy(ref->host, &ref->entry, w->entry_size);
+    return WALK_OK;
 }
 
-static void set_accessed_dirty(struct walk *w)
+static enum walk_result set_accessed_dirty(struct walk *w, struct walk_out *out)
 {
-    for (unsigned k = 0; k + 1 < w->refs; k++)
-        set_bits(w, &w->ref[k], PTE_A);
-    set_bits(w, &w->ref[w->refs - 1], w->access == WALK_WRITE ? PTE_A | PTE_D : PTE_A);
+    enum walk_result result = WALK_OK;
+    for (unsigned k = 0; k < w->refs && result == WALK_OK; k++) {
+        bool dirty = k + 1 == w->refs && w->access == WALK_WRITE;
+        result = set_bits(w, &w->ref[k], dirty ? PTE_A | PTE_D : PTE_A, out);
+    }
+    return result;
+}
+
+static enum walk_result walk_final(const struct walk_ctx *ctx, enum walk_access kind,
+                                   struct ept_place *place, struct walk_out *out)
+{
+    static const u8 rights[] = {[WALK_READ] = EPT_R, [WALK_WRITE] = EPT_W, [WALK_FETCH] = EPT_X};
+    struct ept_access access = {
+        .gpa = out->gpa, .rights = rights[kind], .final = true, .linear_valid = true};
+    enum walk_result result = ept_translate(ctx, &access, place, out);
+    out->hpa = place->hpa;
+    return result;
 }
 
 static u8 memtype_index(u64 leaf, unsigned shift)
@@ -259,25 +281,32 @@ static enum walk_result walk_finish(struct walk *w, struct walk_out *out)
     }
     unsigned shift = out->page_shift;
     out->gpa = frame(ctx, shift, leaf_entry(w)) | (w->lin & MASK(shift));
-    enum walk_result result = walk_gpa(ctx, out->gpa, &out->hpa);
+    struct ept_place place = {0};
+    enum walk_result result = walk_final(ctx, w->access, &place, out);
+    if (result == WALK_OK)
+        result = set_accessed_dirty(w, out);
     if (result != WALK_OK)
         return result;
-    set_accessed_dirty(w);
     u64 leaf = leaf_entry(w);
     out->global = ctx->pge && (leaf & PTE_G);
-    out->may_read = may(w, WALK_READ);
-    out->may_write = may(w, WALK_WRITE) && (leaf & PTE_D);
-    out->may_exec = may(w, WALK_FETCH);
+    out->may_read = (place.rights & EPT_R) && may(w, WALK_READ);
+    out->may_write = (place.rights & EPT_W) && may(w, WALK_WRITE) && (leaf & PTE_D);
+    out->may_exec = (place.rights & EPT_X) && may(w, WALK_FETCH);
     out->memtype = memtype_index(leaf, shift);
     return WALK_OK;
 }
 
-static enum walk_result walk_unpaged(const struct walk_ctx *ctx, u64 lin, struct walk_out *out)
+static enum walk_result walk_unpaged(const struct walk_ctx *ctx, u64 lin, enum walk_access access,
+                                     struct walk_out *out)
 {
+    struct ept_place place = {0};
     out->gpa = lin & MASK(32);
     out->page_shift = 32;
-    out->may_read = out->may_write = out->may_exec = true;
-    return walk_gpa(ctx, out->gpa, &out->hpa);
+    enum walk_result result = walk_final(ctx, access, &place, out);
+    out->may_read = place.rights & EPT_R;
+    out->may_write = place.rights & EPT_W;
+    out->may_exec = place.rights & EPT_X;
+    return result;
 }
 
 void walk_translate(const struct walk_ctx *ctx, u64 lin, enum walk_access access,
@@ -285,7 +314,7 @@ void walk_translate(const struct walk_ctx *ctx, u64 lin, enum walk_access access
 {
     *out = (struct walk_out){0};
     if (ctx->mode == WALK_NONE) {
-        out->result = walk_unpaged(ctx, lin, out);
+        out->result = walk_unpaged(ctx, lin, access, out);
         return;
     }
     struct walk w = {.ctx = ctx, .lin = lin, .access = access};

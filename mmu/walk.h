@@ -25,12 +25,19 @@ enum walk_result {
     WALK_PML_FULL,
 };
 
+/* The page-modification log: EPT walks that set a D flag write to it. */
+struct walk_pml {
+    u64 address; /* of its page */
+    u16 index;   /* of the next entry, which goes down; above 511 the log is full */
+};
+
 /* Everything a translation depends on. `bus` is where tables are read and A/D bits written. */
 struct walk_ctx {
     struct bus *bus;
-    u64 cr3;      /* PCID and other low bits are ignored here */
-    u64 pdpte[4]; /* PAE: the registers loaded by MOV CR3 (SDM "PDPTE Registers") */
-    u64 eptp;     /* 0: no EPT, gpa is hpa */
+    u64 cr3;              /* PCID and other low bits are ignored here */
+    u64 pdpte[4];         /* PAE: the registers loaded by MOV CR3 (SDM "PDPTE Registers") */
+    u64 eptp;             /* 0: no EPT, gpa is hpa */
+    struct walk_pml *pml; /* NULL: off */
     enum walk_mode mode;
     u8 maxphyaddr;                      /* physical-address width, bits */
     bool wp, nxe, smep, smap, pse, pge; /* CR0.WP, EFER.NXE, CR4.* */
@@ -50,10 +57,12 @@ struct walk_ctx {
 
 struct walk_out {
     enum walk_result result;
-    u64 gpa, hpa;   /* of the byte translated; valid when result is WALK_OK */
+    u64 gpa, hpa;   /* of the byte translated; hpa is valid when result is WALK_OK */
     u32 error_code; /* #PF error code when WALK_PAGE_FAULT */
-    u8 page_shift;  /* 12, 21, 22, 30 (or 32+: no paging) */
-    bool global;    /* all of G set in the leaf and CR4.PGE */
+    /* Of an outcome of EPT (SDM "Exit Qualification for EPT Violations"), gpa being its address */
+    u64 qualification;
+    u8 page_shift; /* 12, 21, 22, 30 (or 32+: no paging) */
+    bool global;   /* all of G set in the leaf and CR4.PGE */
     /* What the walk's context may do through this translation without a further walk: */
     bool may_read, may_write, may_exec; /* may_write only once D is set */
     u8 memtype;                         /* PAT index: PAT, PCD, PWT bits of the leaf */
