@@ -239,9 +239,13 @@ static enum walk_result set_bits(struct walk *w, struct walk_ref *ref, u64 bits,
         if (result != WALK_OK)
             return result;
     }
+    /* What is there now: EPT's walks may have set flags of their own in the same place. */
+    u64 now = 0;
+    memcpy(&now, ref->host, w->entry_size);
+    now |= bits;
     ref->entry |= bits;
     ram_store_check(&w->ctx->bus->ram, ref->hpa, ref->host, w->entry_size);
-    memcpy(ref->host, &ref->entry, w->entry_size);
+    memcpy(ref->host, &now, w->entry_size);
     return WALK_OK;
 }
 
