@@ -12,6 +12,7 @@
 #include "cpu/msr.h"
 #include "devices/acpi.h"
 #include "devices/pc.h"
+#include "vmx/vmx.h"
 
 #define FUNCTIONAL_HZ UINT64_C(1000000000) /* one instruction is one nanosecond */
 
@@ -22,6 +23,7 @@ static void add_cpus(struct machine *m, unsigned count)
     for (unsigned n = 0; n < count; n++) {
         m->group.cpu[n] = cpu_new(&m->group, n, &m->model);
         m->group.count = n + 1;
+        vmx_attach(m->group.cpu[n]);
     }
 }
 
@@ -72,8 +74,10 @@ void machine_free(struct machine *m)
         return;
     if (m->pc)
         pc_free(m->pc);
-    for (unsigned n = 0; n < m->group.count; n++)
+    for (unsigned n = 0; n < m->group.count; n++) {
+        vmx_detach(m->group.cpu[n]);
         cpu_free(m->group.cpu[n]);
+    }
     block_cache_free(m->group.blocks);
     free(m->group.cpu);
     bus_fini(&m->bus);

@@ -121,6 +121,9 @@ static unsigned add_intercept(struct build *b, unsigned at, unsigned k)
     aux->fn = b->blk->code[k].fn;
     aux->n = (u8)k;
     aux->imm = b->dec[k].exit;
+    aux->disp = (uintptr_t)b->dec[k].row;
+    aux->reg = b->dec[k].width;
+    aux->rm = b->dec[k].form;
     b->blk->code[k].fn = op_intercept;
     return at + 1;
 }

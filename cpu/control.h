@@ -24,6 +24,10 @@ bool cpu_write_cr3(struct cpu *cpu, u64 val);
 bool cpu_write_cr4(struct cpu *cpu, u64 val);
 bool cpu_write_cr8(struct cpu *cpu, u64 val);
 
+struct insn;
+/* SDM "I/O Privilege Level": may this code use these ports? False: a fault is recorded. size: 1, 2, 4 */
+bool cpu_io_allowed(struct cpu *cpu, const struct insn *i, u16 port, unsigned size);
+
 /* Loads the PDPTE registers by this CR3 (SDM "PDPTE Registers"); false: a reserved bit is set, and
  * nothing has changed. No fault is recorded. */
 bool cpu_load_pdptes(struct cpu *cpu, u64 cr3);

@@ -164,6 +164,7 @@ enum {
     PEND_SMI = 4,
     PEND_INIT = 8,
     PEND_SIPI = 16,
+    PEND_VIRT = 32, /* an exit waits for a boundary: cpu->virt_attention */
 };
 
 enum cpu_activity {
@@ -279,6 +280,7 @@ struct cpu {
     bool nonroot;        /* VMX non-root operation; cpu_update_mode() makes MODE_NONROOT of it */
     bool virt_attention; /* virt->boundary() wants to be asked */
     bool virt_step;      /* and after each instruction */
+    bool after_mov_ss;   /* the instruction under way follows MOV SS or POP SS: no VM entry */
     u8 virt_exits;       /* VIRT_*: what events do in non-root operation */
     u16 vpid;            /* current VPID, 0 outside non-root operation or without VPIDs */
     u64 eptp;            /* EPT pointer in force, 0: none */
@@ -388,6 +390,8 @@ enum event_kind {
     EVENT_SOFT_EXC /* INT3, INTO */,
     EVENT_PRIV_SOFT /* INT1 */
 };
+/* The same for an exception that VM entry injects: it causes no exit and sets no register. */
+void cpu_inject_exception(struct cpu *cpu, u8 vector, bool has_error, u32 error);
 /* Delivers one event. cpu->rip must be the return address. False: a fault is pending in cpu->exc. */
 bool cpu_deliver(struct cpu *cpu, enum event_kind kind, u8 vector, bool has_error, u32 error);
 

@@ -337,6 +337,7 @@ bool cpu_deliver(struct cpu *cpu, enum event_kind kind, u8 vector, bool has_erro
     if (kind == EVENT_NMI)
         cpu->nmi_blocked = true;
     cpu->activity = ACTIVITY_RUN;
+    cpu->irq_shadow = cpu->mov_ss_shadow = false;
     cpu_update_mode(cpu);
     return true;
 }

@@ -142,16 +142,19 @@ static bool exits(struct cpu *cpu, const struct exception *e)
 /* Benign faults may follow each other for ever where a handler's stack is misaligned at CPL 3. */
 #define SERIAL_MAX 16
 
-void cpu_deliver_exception(struct cpu *cpu)
+/* injected: how far the first exception has come is VM entry's affair. */
+static void deliver_chain(struct cpu *cpu, struct exception first, bool injected)
 {
-    struct exception first = cpu->exc, second;
+    struct exception second;
     for (unsigned n = 0;; n++) {
         cpu->exc.pending = false;
-        if (pushes_rf(&first))
-            cpu->eflags |= FLAG_RF;
-        if (exits(cpu, &first))
-            return;
-        note_exception(cpu, &first);
+        if (!injected || n) {
+            if (pushes_rf(&first))
+                cpu->eflags |= FLAG_RF;
+            if (exits(cpu, &first))
+                return;
+            note_exception(cpu, &first);
+        }
         if (cpu_deliver(cpu, EVENT_FAULT, first.vector, first.has_error, first.error) ||
             cpu->exit.pending)
             return;
@@ -170,4 +173,15 @@ void cpu_deliver_exception(struct cpu *cpu)
     }
     if (!cpu->nonroot || !cpu->virt->triple_fault(cpu))
         shutdown(cpu, &first, &second);
+}
+
+void cpu_deliver_exception(struct cpu *cpu)
+{
+    deliver_chain(cpu, cpu->exc, false);
+}
+
+void cpu_inject_exception(struct cpu *cpu, u8 vector, bool has_error, u32 error)
+{
+    struct exception e = {.vector = vector, .has_error = has_error, .error = error};
+    deliver_chain(cpu, e, true);
 }

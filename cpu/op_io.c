@@ -3,6 +3,7 @@
  * IN, OUT, INS, OUTS. Devices see the exact time, and may have changed what interrupts are pending,
  * so each access goes back to the run loop; a repeated one after each iteration.
  */
+#include "cpu/control.h"
 #include "cpu/debug.h"
 #include "cpu/exec.h"
 
@@ -26,8 +27,7 @@ static bool bitmap_allows(struct cpu *cpu, const struct insn *i, u16 port, unsig
     return !(word >> (port & 7) & MASK(size)) || cpu_fault_gp(cpu, 0);
 }
 
-/* SDM "I/O Privilege Level". False: fault recorded. */
-static bool io_allowed(struct cpu *cpu, const struct insn *i, u16 port, unsigned size)
+bool cpu_io_allowed(struct cpu *cpu, const struct insn *i, u16 port, unsigned size)
 {
     unsigned iopl = (cpu->eflags & FLAG_IOPL) >> FLAG_IOPL_SHIFT;
     if (!(cpu->mode & MODE_PE))
@@ -54,7 +54,7 @@ static void port_write(struct cpu *cpu, const struct insn *i, u16 port, unsigned
 /* ---- IN, OUT: the port is an immediate or DX ---- */
 static const struct insn *in_port(struct cpu *cpu, const struct insn *i, u16 port, unsigned size)
 {
-    if (!io_allowed(cpu, i, port, size))
+    if (!cpu_io_allowed(cpu, i, port, size))
         return insn_fault(cpu, i);
     u64 val = port_read(cpu, i, port, size);
     if (size == 1)
@@ -68,7 +68,7 @@ static const struct insn *in_port(struct cpu *cpu, const struct insn *i, u16 por
 
 static const struct insn *out_port(struct cpu *cpu, const struct insn *i, u16 port, unsigned size)
 {
-    if (!io_allowed(cpu, i, port, size))
+    if (!cpu_io_allowed(cpu, i, port, size))
         return insn_fault(cpu, i);
     port_write(cpu, i, port, size, cpu->gpr[RAX]);
     return insn_leave(cpu, i);
@@ -119,7 +119,7 @@ static bool ins_once(struct cpu *cpu, const struct insn *i, unsigned size)
 {
     u16 port = (u16)cpu->gpr[RDX];
     u64 lin, offset = cpu->gpr[RDI] & address_mask(i);
-    if (!io_allowed(cpu, i, port, size) ||
+    if (!cpu_io_allowed(cpu, i, port, size) ||
         !seg_linear(cpu, SEG_ES, offset, size, ACC_WRITE, &lin) ||
         !lin_probe(cpu, i, lin, size, ACC_WRITE))
         return false;
@@ -133,7 +133,7 @@ static bool outs_once(struct cpu *cpu, const struct insn *i, unsigned size)
 {
     u16 port = (u16)cpu->gpr[RDX];
     u64 val, offset = cpu->gpr[RSI] & address_mask(i);
-    if (!io_allowed(cpu, i, port, size) ||
+    if (!cpu_io_allowed(cpu, i, port, size) ||
         !seg_read(cpu, i, (enum seg_id)INSN_SEG(i), offset, &val, size))
         return false;
     port_write(cpu, i, port, size, val);

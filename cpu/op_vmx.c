@@ -18,7 +18,12 @@ static const struct insn *behind(const struct insn *i)
 static NOINLINE enum virt_intercept intercept(struct cpu *cpu, const struct insn *i,
                                               const struct insn *aux)
 {
-    return cpu->virt->intercept(cpu, i, (u32)aux->imm);
+    struct virt_insn vi = {.i = i,
+                           .row = (const struct op_row *)(uintptr_t)aux->disp,
+                           .exit = (u32)aux->imm,
+                           .width = aux->reg,
+                           .repeated = aux->rm != 0};
+    return cpu->virt->intercept(cpu, &vi);
 }
 
 COLD HANDLER(op_intercept)

@@ -222,14 +222,20 @@ static void run_chunk(struct cpu *cpu, u64 count, bool single)
 static void step(struct cpu *cpu)
 {
     bool mov_ss = cpu->mov_ss_shadow, tf = cpu->eflags & FLAG_TF, rf = cpu->eflags & FLAG_RF;
-    bool nonroot = cpu->nonroot;
+    bool nonroot = cpu->nonroot, shadow = cpu->irq_shadow;
     cpu->irq_shadow = cpu->mov_ss_shadow = cpu->no_step = false;
     if (!rf && !mov_ss && debug_fetch_hits(cpu))
         return;
     u64 before = cpu->clock->now;
     if (log_on(LOG_INSN) && before >= log_from)
         insn_log(cpu);
+    cpu->after_mov_ss = mov_ss;
     run_chunk(cpu, 1, true);
+    cpu->after_mov_ss = false;
+    if (nonroot && (cpu->exit.pending || cpu->exc.pending)) { /* a VM exit saves them */
+        cpu->irq_shadow = shadow;
+        cpu->mov_ss_shadow = mov_ss;
+    }
     /* After a VM entry the flags are the guest's. */
     if (cpu->exc.pending || cpu->exit.pending || cpu->clock->now == before ||
         cpu->nonroot != nonroot)
@@ -267,7 +273,8 @@ static void run_until(struct cpu *cpu, u64 end)
     while (!group->stop && !group->resched) {
         if (clock->now >= clock->next)
             clock_run(clock);
-        if (unlikely(cpu->exit.pending) || boundary_exit(cpu, BOUNDARY_TRAP)) {
+        if (unlikely(cpu->exit.pending) ||
+            (!cpu->exc.pending && boundary_exit(cpu, BOUNDARY_TRAP))) {
             cpu->virt->take_exit(cpu);
             continue;
         }

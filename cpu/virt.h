@@ -21,6 +21,7 @@
 struct cpu;
 struct exception;
 struct insn;
+struct op_row;
 struct walk_out;
 
 /* Interruption types (SDM "VM-Entry Interruption-Information Field") */
@@ -61,6 +62,15 @@ enum virt_boundary {
     BOUNDARY_EVENT /* those after it: preemption timer, NMI window, interrupt window */
 };
 
+/* An instruction that may exit, beside its record. */
+struct virt_insn {
+    const struct insn *i;
+    const struct op_row *row;
+    u32 exit;      /* basic reason: enum op_exit */
+    u8 width;      /* of its operation: W8 ... W64 */
+    bool repeated; /* string instructions: REP */
+};
+
 enum virt_intercept {
     INTERCEPT_PASS,  /* the instruction may be executed */
     INTERCEPT_DONE,  /* it has been */
@@ -77,11 +87,11 @@ struct virt_ops {
     /* A VMX instruction; which is its exit reason (VMEXIT_VMXON ...). After decoding's own #UD. */
     enum virt_result (*execute)(struct cpu *cpu, const struct insn *i, u32 which);
     /*
-     * Non-root: does instruction i exit? which: the exit reason of its row. The faults that come
+     * Non-root: does this instruction exit? The faults that come
      * before the exit (SDM "Relative Priority of Faults and VM Exits") have been checked by the
      * decoder (#UD, CPL) or are checked in here.
      */
-    enum virt_intercept (*intercept)(struct cpu *cpu, const struct insn *i, u32 which);
+    enum virt_intercept (*intercept)(struct cpu *cpu, const struct virt_insn *vi);
     /* Records are complete; state is saved to the VMCS and the host's loaded. cpu->rip is the
      * guest's RIP to be saved. Clears exit.pending. */
     void (*take_exit)(struct cpu *cpu);

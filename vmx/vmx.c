@@ -64,17 +64,13 @@ static void reset(struct cpu *cpu)
     struct vmx *v = cpu->vmx;
     struct vmcs none = {.gpa = NONE, .ram = &cpu->bus->ram};
     clock_event_cancel(cpu->clock, &v->preemption);
-    v->on = v->preemption_due = v->mtf_pending = false;
+    v->on = v->preemption_due = v->mtf_pending = v->tpr_due = false;
+    v->mtf_from = 0;
     v->vmxon_gpa = NONE;
     v->current = v->running = v->shadow = none;
     memset(&v->ctl, 0, sizeof(v->ctl));
     v->preemption_tick = CLOCK_NEVER;
     v->ple_first = v->ple_last = 0;
-    cpu->exit = (struct vm_exit){0};
-    cpu->nonroot = cpu->virt_attention = false;
-    cpu->vpid = 0;
-    cpu->eptp = 0;
-    cpu->apic_access = NONE;
 }
 
 static void snap_vmcs(struct cpu *cpu, struct snap *s, struct vmcs *v)
@@ -98,6 +94,8 @@ static void snap(struct cpu *cpu, struct snap *s)
     SNAP(s, v->preemption_tick);
     SNAP(s, v->preemption_due);
     SNAP(s, v->mtf_pending);
+    SNAP(s, v->tpr_due);
+    SNAP(s, v->mtf_from);
     SNAP(s, v->ple_first);
     SNAP(s, v->ple_last);
     SNAP(s, v->entries);
@@ -111,10 +109,11 @@ static const struct virt_ops ops = {
     .intercept = vmx_intercept,
     .take_exit = vmx_take_exit,
     .event = vmx_event,
-    .vectoring = vmx_vectoring,
     .triple_fault = vmx_triple_fault,
+    .task_switch = vmx_task_switch,
     .boundary = vmx_boundary,
     .walk_exit = vmx_walk_exit,
+    .apic_access = vmx_apic_access,
     .init = init_signal,
     .sipi = sipi_signal,
     .capability = capability,

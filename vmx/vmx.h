@@ -37,7 +37,9 @@ struct vmx {
     struct clock_event preemption; /* VMX-preemption timer */
     u64 preemption_tick;           /* when it expires */
     bool preemption_due;
-    bool mtf_pending;
+    bool mtf_pending; /* at once: it was injected */
+    bool tpr_due;     /* VTPR may have fallen below the threshold */
+    u64 mtf_from;     /* instructions and events completed when the monitor trap began to wait */
     u64 ple_first, ple_last; /* PAUSE-loop exiting */
     u64 entries, exits, exits_by_reason[80];
 };
@@ -72,26 +74,59 @@ enum virt_result vmx_enter(struct cpu *cpu, const struct insn *i, bool launch);
 /* Reads the controls of v into c; no checks. */
 void vmx_read_controls(const struct vmcs *v, struct vmx_controls *c);
 
+/* state.c: the areas of a VMCS; controls come from c, which need not be the current ones */
+void vmx_save_guest(struct cpu *cpu, const struct vmcs *v, const struct vmx_controls *c);
+void vmx_load_guest(struct cpu *cpu, const struct vmcs *v, const struct vmx_controls *c);
+void vmx_load_host(struct cpu *cpu, const struct vmcs *v, u32 exit_controls);
+
+/* msrlist.c: the areas of MSRs. Entries are counted from 1; 0: all done, else the one that failed. */
+u32 vmx_load_msrs(struct cpu *cpu, u64 address, u32 count);
+u32 vmx_store_msrs(struct cpu *cpu, u64 address, u32 count);
+
 /* exit.c */
 void vmx_take_exit(struct cpu *cpu);
-/* A failed entry after the guest's state was checked (reason with bit 31). */
+/* A failed entry after controls and host state were found good: reason with bit 31. */
 void vmx_entry_failed(struct cpu *cpu, u32 reason, u64 qualification);
 /* A VMX abort: logged; the CPU shuts down. */
 void vmx_abort(struct cpu *cpu, u32 indicator);
 
-/* intercept.c */
-bool vmx_intercept(struct cpu *cpu, const struct insn *i, u32 which);
+/*
+ * intercept.c: exits of instructions. The records are fault-like; the core adds the instruction's
+ * length.
+ */
+enum virt_intercept vmx_intercept(struct cpu *cpu, const struct virt_insn *vi);
+/* Records an exit; always INTERCEPT_FAULT. */
+enum virt_intercept vmx_exit_now(struct cpu *cpu, u32 reason, u64 qualification);
+
+/* cr.c: MOV CR, CLTS, LMSW, SMSW, MOV DR in non-root operation */
+enum virt_intercept vmx_cr_access(struct cpu *cpu, const struct virt_insn *vi);
+enum virt_intercept vmx_dr_access(struct cpu *cpu, const struct virt_insn *vi);
+
+/* info.c: the VM-exit instruction information, by the SDM's tables for each group of instructions */
+u32 vmx_insn_info(const struct virt_insn *vi);
+/* The displacement of the memory operand, for the exit qualification; RIP-relative: absolute. */
+u64 vmx_insn_displacement(const struct virt_insn *vi);
+
+/* event.c: exits of events, of walks, and those that wait for a boundary between two instructions */
 bool vmx_event(struct cpu *cpu, u32 type, const struct exception *e);
-void vmx_vectoring(struct cpu *cpu, u32 type, u8 vector, bool has_error, u32 error);
 bool vmx_triple_fault(struct cpu *cpu);
-bool vmx_boundary(struct cpu *cpu);
-void vmx_walk_exit(struct cpu *cpu, u64 lin, unsigned acc, const struct walk_out *out);
-/* The VMX-preemption timer's event: opaque is the struct cpu. */
-void vmx_preemption_event(void *opaque);
-/* Recomputes cpu->virt_attention from what waits. */
+void vmx_task_switch(struct cpu *cpu, u16 sel, unsigned cause);
+bool vmx_boundary(struct cpu *cpu, enum virt_boundary which, bool record);
+void vmx_walk_exit(struct cpu *cpu, u64 lin, const struct walk_out *out);
+u8 *vmx_apic_access(struct cpu *cpu, u64 lin, unsigned size, unsigned acc);
+/* The VMX-preemption timer: started at entry with the field's value; what is left of it now. */
+void vmx_preemption_start(struct cpu *cpu, u32 value);
+u32 vmx_preemption_left(const struct cpu *cpu);
+void vmx_preemption_event(void *opaque); /* opaque is the struct cpu */
+/*
+ * At entry: the monitor trap waits for one instruction or event, or is pending at once where one was
+ * injected (SDM "Monitor Trap Flag").
+ */
+void vmx_monitor_trap_start(struct cpu *cpu, bool injected);
+/* VTPR was written: is the TPR-threshold exit due? */
+void vmx_tpr_written(struct cpu *cpu);
+/* Recomputes cpu->virt_attention and cpu->virt_step from the controls and what waits. */
 void vmx_update_attention(struct cpu *cpu);
-/* Records an exit of instruction i (fault-like, with its length); always true. */
-bool vmx_exit_insn(struct cpu *cpu, const struct insn *i, u32 reason, u64 qualification);
 
 /* checks.c: expands vmx/checks.def */
 struct vmx_check {
