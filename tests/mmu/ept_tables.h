@@ -25,7 +25,7 @@
 static struct bus bus;
 static struct walk_pml pml;
 
-static void set_up(void)
+static inline void set_up(void)
 {
     if (!bus.ram.host)
         ck_assert(bus_init(&bus, MIB, NULL));
@@ -33,19 +33,19 @@ static void set_up(void)
     pml = (struct walk_pml){.address = LOG_AT, .index = 511};
 }
 
-static u64 peek(u64 hpa)
+static inline u64 peek(u64 hpa)
 {
     u64 val;
     memcpy(&val, bus.ram.host + hpa, 8);
     return val;
 }
 
-static void poke(u64 hpa, u64 val)
+static inline void poke(u64 hpa, u64 val)
 {
     memcpy(bus.ram.host + hpa, &val, 8);
 }
 
-static struct walk_ctx make_ctx(bool ad)
+static inline struct walk_ctx make_ctx(bool ad)
 {
     return (struct walk_ctx){
         .bus = &bus, .maxphyaddr = 39, .eptp = EPTP_BASE | (ad ? EPTP_AD : 0), .nxe = true};
