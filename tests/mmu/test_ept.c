@@ -265,6 +265,9 @@ START_TEST(large_page_by_its_bit)
         ck_assert_int_eq(r.result, WALK_OK);
         ck_assert_uint_eq(r.place.hpa, UINT64_C(0x40000000) | (GPA & MASK(39 - 9 * k)));
     }
+    /* There are no pages of 512 GBytes, be the address good for one. */
+    poke(entry_at(0), RWX | E_PS);
+    ck_assert_int_eq(run_rights(&ctx, EPT_R).result, WALK_EPT_MISCONFIG);
     /* In an entry that maps a 4-KByte page bit 7 means nothing. */
     put_all(&shapes[0], RWX | E_PS | BIT(63) | BIT(52) | BIT(11) | BIT(10));
     poke(entry_at(0), make_entry(&shapes[0], 0, RWX));
