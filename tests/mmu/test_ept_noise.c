@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks in two dimensions over tables of noise, against a model of the SDM's wording that works step
- * by step on a memory of its own. Results and all of memory must be equal after each.
+ * Walks in two dimensions over tables of noise, against a model of the SDM's wording that works
+ * step by step on a memory of its own. Results and all of memory must be equal after each.
  */
 #include "mmu/walk.h"
 
@@ -15,8 +15,8 @@
 
 /*
  * Host pages 8 to 12 are EPT's tables, 2 is the log, 16 to 63 are the guest's. Guest-physical pages
- * 16 to 63 are these in some order; at 2 MiB and at 1 GiB large pages of EPT show them once more. Noise
- * in an address has only bits above 20, so the guest never gets at EPT's tables.
+ * 16 to 63 are these in some order; at 2 MiB and at 1 GiB large pages of EPT show them once more.
+ * Noise in an address has only bits above 20, so the guest never gets at EPT's tables.
  */
 #define EPT_PAGE(k) ((u64)(8 + (k)) << PAGE_SHIFT)
 #define LOG_PAGE UINT64_C(0x2000)
@@ -81,7 +81,7 @@ static bool end_violation(struct model *m, u64 gpa, unsigned need, u64 rights, b
     return end(m, WALK_EPT_VIOLATION);
 }
 
-/* Bits that are 0 in entries of level 4 (PML4) to 1, of tables and of pages, but for the address's. */
+/* Bits that are 0 in entries of level 4 (PML4) to 1, of tables and of pages. */
 static const u64 ept_zero_table[] = {0, 0, 0x78, 0x78, 0xf8};
 static const u64 ept_zero_page[] = {0, 0, 0x1ff000, 0x3ffff000, 0};
 #define BAD_RIGHTS 0x44u /* 2 and 6 */

@@ -15,7 +15,7 @@
 #define G_XD BIT(63)
 #define G_ALL (G_P | G_RW | G_US)
 
-/* A guest-physical page of the guest's own: 0 to 4 hold its tables, the root first; then the page. */
+/* A guest-physical page: 0 to 4 hold the guest's tables, the root first, PAGE_SLOT its page. */
 #define SLOT_GPA(k) (UINT64_C(0x40200000) + 0x1000 * (u64)(k))
 #define SLOT_HPA(k) (UINT64_C(0x80000) + 0x1000 * (u64)((k)*7 + 3))
 #define SLOT_ENTRY(k) (EPT_TABLE(3) + 8 * (u64)(k)) /* of EPT */
