@@ -261,8 +261,8 @@ static bool stack_rpl_matches(const struct check_ctx *k)
     return SEL_RPL(k->seg[SEG_SS].selector) == SEL_RPL(k->seg[SEG_CS].selector);
 }
 
-#define V86_LIMIT 0xffffu
-#define V86_RIGHTS 0xf3u
+#define LIMIT_IN_V86 0xffffu
+#define RIGHTS_IN_V86 0xf3u
 
 static bool v86_base_valid(const struct check_ctx *k, enum seg_id s)
 {
@@ -271,12 +271,12 @@ static bool v86_base_valid(const struct check_ctx *k, enum seg_id s)
 
 static bool v86_limit_valid(const struct check_ctx *k, enum seg_id s)
 {
-    return !k->v86 || k->seg[s].limit == V86_LIMIT;
+    return !k->v86 || k->seg[s].limit == LIMIT_IN_V86;
 }
 
 static bool v86_rights_valid(const struct check_ctx *k, enum seg_id s)
 {
-    return !k->v86 || k->seg[s].attr == V86_RIGHTS;
+    return !k->v86 || k->seg[s].attr == RIGHTS_IN_V86;
 }
 
 #define TYPE_DATA_RW (ATTR_RW | ATTR_ACCESSED)
