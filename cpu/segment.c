@@ -279,6 +279,16 @@ bool segment_check_rip(struct cpu *cpu, const struct segment *cs, u64 rip, u32 e
     return true;
 }
 
+static void drop(struct segment *s)
+{
+    s->selector = 0;
+    s->attr |= ATTR_UNUSABLE;
+}
+
+/*
+ * Processors mark what they drop unusable and leave base and limit: after a VM exit, user code counts on the base of
+ * an FS whose selector is null and whose DPL is 0.
+ */
 void segment_drop_inner(struct cpu *cpu, unsigned cpl)
 {
     static const enum seg_id data[] = {SEG_ES, SEG_FS, SEG_GS, SEG_DS};
@@ -287,7 +297,7 @@ void segment_drop_inner(struct cpu *cpu, unsigned cpl)
         bool conforming =
             (s->attr & (ATTR_CODE | ATTR_CONFORMING)) == (ATTR_CODE | ATTR_CONFORMING);
         if (!(s->attr & ATTR_UNUSABLE) && !conforming && ATTR_DPL(s->attr) < cpl)
-            segment_set_null(s, 0, 0);
+            drop(s);
     }
 }
 

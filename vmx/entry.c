@@ -199,8 +199,9 @@ static void transition(struct cpu *cpu, const struct vmcs *v, bool launch)
         vmcs_set_launched(v, true);
     cpu->vmx->entries++;
     if (log_on(LOG_VMX))
-        log_msg(LOG_VMX, "CPU %u: entry to %04x:%llx, VMCS %llx, event %llx", cpu->index,
-                cpu->seg[SEG_CS].selector, (unsigned long long)cpu->rip, (unsigned long long)v->gpa,
+        log_msg(LOG_VMX, "CPU %u: tick %llu: entry to %04x:%llx, VMCS %llx, event %llx", cpu->index,
+                (unsigned long long)cpu->clock->now, cpu->seg[SEG_CS].selector,
+                (unsigned long long)cpu->rip, (unsigned long long)v->gpa,
                 (unsigned long long)vmcs_read(v, VMCS_VM_ENTRY_INTR_INFO));
     start_events(cpu, v);
 }

@@ -425,8 +425,11 @@ START_TEST(drops_data_segments)
     push_frame(&w, frame, 5);
     ck_assert(segment_load(w.cpu, SEG_ES, UDS));
     ck_assert(segment_load(w.cpu, SEG_FS, CONFORMING));
+    w.cpu->seg[SEG_GS].base = 0x1234;
     run(&w, 1);
     ck_assert_uint_eq(cpu_cpl(w.cpu), 3);
+    ck_assert(w.cpu->seg[SEG_GS].attr & ATTR_UNUSABLE);
+    ck_assert_uint_eq(w.cpu->seg[SEG_GS].base, 0x1234);
     ck_assert_uint_eq(w.cpu->seg[SEG_ES].selector, UDS);
     ck_assert_uint_eq(w.cpu->seg[SEG_FS].selector, CONFORMING);
     ck_assert_uint_eq(w.cpu->seg[SEG_DS].selector, 0);

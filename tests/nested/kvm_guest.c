@@ -103,7 +103,7 @@ static void measure(const char *name, const uint8_t *code, size_t size, unsigned
 {
     struct machine m;
     machine_init(&m, code, size);
-    set_registers(&m, 16, 16); /* the first ones bring in code and data */
+    set_registers(&m, 16, 0); /* the first ones bring in code and data */
     run(&m);
     set_registers(&m, count & 0xffff, count >> 16);
     uint64_t begin = tsc(), users = run(&m), end = tsc();
