@@ -34,7 +34,7 @@ struct decoded {
     bool memory;                  /* may fault (or exit) other than as told by the flags it reads */
     bool ends;                    /* nothing of this block is executed after it */
     u8 branch;                    /* enum decode_branch */
-    u8 exit; /* non-root operation: the exit reason that it may cause, VMEXIT_NONE: none */
+    u8 exit;        /* non-root operation: the exit reason that it may cause, VMEXIT_NONE: none */
     u8 width, form; /* indices into the family of insn.fn; form is the REP kind for REPS */
 };
 

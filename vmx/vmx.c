@@ -144,9 +144,9 @@ void vmx_detach(struct cpu *cpu)
     cpu->virt = NULL;
 }
 
-const char *vmx_reason_name(u32 number)
+const char *vmx_reason_name(u32 reason)
 {
-    switch (number & 0xffff) {
+    switch (reason & 0xffff) {
 #define EXIT(id, name, number)                                                                     \
     case number:                                                                                   \
         return #name;

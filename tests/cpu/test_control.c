@@ -92,7 +92,7 @@ START_TEST(cr4_rules)
     u64 cr4 = w.cpu->cr4;
     refused(&w, cpu_write_cr4(w.cpu, cr4 & ~CR4_PAE));
     refused(&w, cpu_write_cr4(w.cpu, cr4 ^ CR4_LA57));
-    refused(&w, cpu_write_cr4(w.cpu, cr4 | CR4_VMXE));
+    refused(&w, cpu_write_cr4(w.cpu, cr4 | CR4_SMXE));
     refused(&w, cpu_write_cr4(w.cpu, cr4 | BIT(40)));
     ck_assert(cpu_write_cr3(w.cpu, PML4 | 8));
     refused(&w, cpu_write_cr4(w.cpu, cr4 | CR4_PCIDE));
