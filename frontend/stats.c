@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "cpu/block.h"
+#include "vmx/vmx.h"
 
 static u64 clock_ns(clockid_t id)
 {
@@ -27,6 +28,24 @@ static void put(FILE *f, const char *indent, const char *name, u64 value, const 
     fprintf(f, "%s\"%s\": %llu%s\n", indent, name, (unsigned long long)value, end);
 }
 
+/* Entries, exits, and the exits by the reasons that occurred. */
+static void put_vmx(FILE *f, const struct vmx *v)
+{
+    fprintf(f, "      \"vmx\": {\n");
+    put(f, "        ", "entries", v->entries, ",");
+    put(f, "        ", "exits", v->exits, ",");
+    fprintf(f, "        \"exits_by_reason\": {");
+    const char *separator = "\n";
+    for (u32 reason = 0; reason < ARRAY_SIZE(v->exits_by_reason); reason++) {
+        if (!v->exits_by_reason[reason])
+            continue;
+        fprintf(f, "%s          \"%s\": %llu", separator, vmx_reason_name(reason),
+                (unsigned long long)v->exits_by_reason[reason]);
+        separator = ",\n";
+    }
+    fprintf(f, "%s}\n      }\n", *separator == ',' ? "\n        " : "");
+}
+
 static void put_cpu(FILE *f, const struct cpu *cpu, const char *end)
 {
     fprintf(f, "    {\n");
@@ -38,7 +57,9 @@ static void put_cpu(FILE *f, const struct cpu *cpu, const char *end)
     put(f, "      ", "block_lookups", cpu->lookups, ",");
     put(f, "      ", "tlb_fills", cpu->tlb_store.fills, ",");
     put(f, "      ", "tlb_flushes", cpu->tlb_store.flushes, ",");
-    put(f, "      ", "tlb_switches", cpu->tlb_store.switches, "");
+    put(f, "      ", "tlb_switches", cpu->tlb_store.switches, cpu->vmx ? "," : "");
+    if (cpu->vmx)
+        put_vmx(f, cpu->vmx);
     fprintf(f, "    }%s\n", end);
 }
 
