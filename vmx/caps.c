@@ -84,9 +84,9 @@ bool vmx_cr0_valid(const struct cpu_model *model, u64 val, bool unrestricted)
     return within(val, unrestricted ? CR0_NE : CR0_FIXED0, CR0_FIXED1);
 }
 
-bool vmx_cr4_valid(const struct cpu_model *model, u64 val)
+bool vmx_cr4_valid(const struct cpu *cpu, u64 val)
 {
-    return within(val, CR4_FIXED0, cpu_model_cr4_mask(model));
+    return within(val, CR4_FIXED0, cpu->vmx->cr4_mask);
 }
 
 /* ---- EPT and VPID ---- */

@@ -143,7 +143,7 @@ static bool efer_active(u64 efer)
 
 static bool controls_valid(const struct check_ctx *k, enum vmx_class class, u32 val)
 {
-    u64 limits = vmx_control_limits(k->model, class, true);
+    u64 limits = k->cpu->vmx->limits[class];
     u32 ones = (u32)limits, may = (u32)(limits >> 32);
     if (class == CLASS_SECONDARY && !(k->primary & PRIMARY_SECONDARY))
         return true;

@@ -15,7 +15,8 @@ enum vmx_class {
     CLASS_SECONDARY,
     CLASS_TERTIARY,
     CLASS_EXIT,
-    CLASS_ENTRY
+    CLASS_ENTRY,
+    VMX_CLASSES
 };
 
 /* WORKS_SECONDARY_EPT: is it built? Constants, also for the guards of vmx/vmcs.def. */

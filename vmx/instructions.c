@@ -89,7 +89,7 @@ static bool address_valid(const struct cpu *cpu, u64 gpa)
 static bool may_enter_operation(const struct cpu *cpu)
 {
     return cpu_cpl(cpu) == 0 && vmx_cr0_valid(cpu->model, cpu->cr0, false) &&
-           vmx_cr4_valid(cpu->model, cpu->cr4) &&
+           vmx_cr4_valid(cpu, cpu->cr4) &&
            (cpu->msr[MSR_FEATURE_CONTROL] & FEATURE_CONTROL_NEEDED) == FEATURE_CONTROL_NEEDED;
 }
 

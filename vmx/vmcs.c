@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmx/vmcs.h"
 
-#include <string.h>
-
-#include "vmx/controls.h"
-
 /* Offsets in the region */
 enum {
     AT_REVISION = 0,
     AT_ABORT = 4,
     AT_LAUNCHED = 8,
-    AT_FIELDS = 16,
+    AT_FIELDS = VMCS_HEADER,
 };
 
-enum row {
-#define FIELD(id, ...) ROW_##id,
-#include "vmx/vmcs.def"
-    ROW_COUNT
-};
-_Static_assert(AT_FIELDS + 8 * ROW_COUNT <= PAGE_SIZE, "a region is a page");
+_Static_assert(AT_FIELDS + 8 * VMCS_ROWS <= PAGE_SIZE, "a region is a page");
 
 /* What tells fields apart: width (14:13), type (11:10) and index (6:1 in use of 9:1). */
 #define KEY_COUNT 1024
@@ -29,10 +20,10 @@ enum { WIDTH_16, WIDTH_64, WIDTH_32, WIDTH_NATURAL };
 
 /* 1 + row; 0: none of this model's */
 static const u8 rows[KEY_COUNT] = {
-#define FIELD(id, name, encoding, guard) [KEY(encoding)] = WORKS_##guard ? ROW_##id + 1 : 0,
+#define FIELD(id, name, encoding, guard) [KEY(encoding)] = WORKS_##guard ? VMCS_ROW_##id + 1 : 0,
 #include "vmx/vmcs.def"
 };
-_Static_assert(ROW_COUNT < UINT8_MAX, "rows are bytes");
+_Static_assert(VMCS_ROWS < UINT8_MAX, "rows are bytes");
 
 #define FIELD(id, name, encoding, guard)                                                           \
     _Static_assert(((encoding) & ~0x6c7e) == 0, "KEY() has room for " #name);
@@ -98,7 +89,7 @@ static void store(const struct vmcs *v, unsigned at, u64 value, unsigned size)
     memcpy(v->host + at, &value, size);
 }
 
-u64 vmcs_read(const struct vmcs *v, enum vmcs_field field)
+u64 vmcs_read_any(const struct vmcs *v, enum vmcs_field field)
 {
     int slot = vmcs_slot(field);
     if (unlikely(slot < 0))
@@ -106,7 +97,7 @@ u64 vmcs_read(const struct vmcs *v, enum vmcs_field field)
     return load(v, AT_FIELDS + 8 * (unsigned)slot, vmcs_field_bits(field) / 8);
 }
 
-void vmcs_write(const struct vmcs *v, enum vmcs_field field, u64 value)
+void vmcs_write_any(const struct vmcs *v, enum vmcs_field field, u64 value)
 {
     int slot = vmcs_slot(field);
     if (unlikely(slot < 0))

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "cpu/control.h"
 #include "cpu/cpuid.h"
 
 #define NONE UINT64_MAX
@@ -48,7 +49,7 @@ static bool cr0_valid(const struct cpu *cpu, u64 val)
 
 static bool cr4_valid(const struct cpu *cpu, u64 val)
 {
-    return !cpu->vmx->on || vmx_cr4_valid(cpu->model, val);
+    return !cpu->vmx->on || vmx_cr4_valid(cpu, val);
 }
 
 static u64 tsc_offset(const struct cpu *cpu)
@@ -129,6 +130,9 @@ void vmx_attach(struct cpu *cpu)
     if (!cpuid_has(cpu->model, FEAT_VMX))
         return;
     cpu->vmx = xalloc(sizeof(*cpu->vmx));
+    for (unsigned k = 0; k < VMX_CLASSES; k++)
+        cpu->vmx->limits[k] = vmx_control_limits(cpu->model, (enum vmx_class)k, true);
+    cpu->vmx->cr4_mask = cpu_cr4_mask(cpu);
     clock_event_init(&cpu->vmx->preemption, "VMX-preemption timer", vmx_preemption_event, cpu);
     reset(cpu);
     cpu->virt = &ops;

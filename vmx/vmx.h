@@ -28,7 +28,9 @@ struct vmx_controls {
 };
 
 struct vmx {
-    bool on; /* VMX operation */
+    u64 limits[VMX_CLASSES]; /* vmx_control_limits(), exact: what this model's controls may be */
+    u64 cr4_mask;            /* and CR4 */
+    bool on;                 /* VMX operation */
     u64 vmxon_gpa;
     struct vmcs current; /* gpa ~0: no current VMCS */
     struct vmcs running; /* the VMCS of the guest in non-root operation */
@@ -144,7 +146,7 @@ u64 vmx_control_limits(const struct cpu_model *model, enum vmx_class class, bool
 const char *vmx_control_name(enum vmx_class class, u32 mask);
 /* In VMX operation; unrestricted: CR0 of a guest with that control. */
 bool vmx_cr0_valid(const struct cpu_model *model, u64 val, bool unrestricted);
-bool vmx_cr4_valid(const struct cpu_model *model, u64 val);
+bool vmx_cr4_valid(const struct cpu *cpu, u64 val);
 bool vmx_eptp_valid(const struct cpu_model *model, u64 eptp);
 
 /* log of entries and exits: --log vmx */

@@ -175,6 +175,7 @@ static void start(struct world *w)
     w->cpu = w->m.cpu[0];
     w->m.model.features[FEAT_VMX / 64] |= BIT(FEAT_VMX % 64);
     w->m.model.phys_bits = PHYS_BITS;
+    vmx_attach(w->cpu);
     put(w, REGION, VMCS_REVISION);
     put(w, VIRTUAL_APIC + 0x80, 0x40);
     put(w, LINKED, VMCS_REVISION);
@@ -612,6 +613,7 @@ START_TEST(each_rule_is_found_broken)
     start(&w);
     for (unsigned n = 0; n < ARRAY_SIZE(breaches); n++)
         expect_breach(&w, &breaches[n], n);
+    vmx_detach(w.cpu);
     machine_fini(&w.m);
 }
 END_TEST
@@ -643,6 +645,7 @@ START_TEST(valid_states_pass)
         apply(&w.v, passes[n].change, CHANGES_MAX);
         expect_pass(&w, passes[n].id);
     }
+    vmx_detach(w.cpu);
     machine_fini(&w.m);
 }
 END_TEST
@@ -658,6 +661,7 @@ START_TEST(outside_of_ram)
     ck_assert(vmx_check_controls(w.cpu, &w.v, &error));
     ck_assert_uint_eq(error, 7);
     ck_assert(vmx_check_guest(w.cpu, &w.v, &qualification));
+    vmx_detach(w.cpu);
     machine_fini(&w.m);
 }
 END_TEST
