@@ -42,6 +42,7 @@ static const struct option_row rows[] = {
     {"--serial", "WHERE", KIND_SET, 0, "serial.to", "first serial port: stdio (default), file:PATH or none"},
     {"--max-insns", "N", KIND_NUMBER, AT(max_insns), NULL, "stop at tick N: instructions since power-on, idle time included (status 4)"},
     {"--stats", "FILE", KIND_STRING, AT(stats), NULL, "write statistics as JSON at the end (- for standard output)"},
+    {"--trace", "FILE", KIND_STRING, AT(trace), NULL, "write VM entries and exits to FILE, a line each (- for standard error)"},
     {"--save", "FILE@INSNS", KIND_SAVE, 0, NULL, "save the machine at tick INSNS, and go on"},
     {"--load", "FILE", KIND_STRING, AT(load_path), NULL, "go on from a saved machine"},
     {"--set", "PATH=VALUE", KIND_SETTING, 0, NULL, "override one property of the configuration"},

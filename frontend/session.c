@@ -11,6 +11,7 @@
 #include "devices/pc.h"
 #include "frontend/image.h"
 #include "frontend/stats.h"
+#include "traces/trace.h"
 #include "frontend/terminal.h"
 
 /*
@@ -295,7 +296,7 @@ int session_run(const struct options *opt, struct error *err)
 {
     struct session s = {.opt = opt};
     int status = STATUS_USAGE;
-    if (prepare(&s, err)) {
+    if (prepare(&s, err) && (!opt->trace || trace_open(opt->trace, err))) {
         struct stats_host begin = stats_now();
         begin.ticks = s.m->clock.now;
         s.m->group.idle = idle;
@@ -309,6 +310,8 @@ int session_run(const struct options *opt, struct error *err)
         if (opt->stats && !stats_write(opt->stats, s.m, &begin, err))
             status = STATUS_USAGE;
         clock_event_cancel(&s.m->clock, &s.poll);
+        if (!trace_close(err))
+            status = STATUS_USAGE;
     }
     machine_free(s.m);
     close_ends(&s);

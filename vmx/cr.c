@@ -22,14 +22,6 @@ static enum virt_intercept done(bool ok)
     return ok ? INTERCEPT_DONE : INTERCEPT_FAULT;
 }
 
-/* Reads that a shadow served and writes that a mask swallowed are to be seen. */
-static void log_shadow(const struct cpu *cpu, const char *what, u64 value)
-{
-    if (log_on(LOG_VMX))
-        log_msg(LOG_VMX, "CPU %u: %s served by its shadow: %llx", cpu->index, what,
-                (unsigned long long)value);
-}
-
 /* ---- Values under a mask ---- */
 
 static u64 visible(u64 value, u64 mask, u64 shadow)
@@ -42,7 +34,7 @@ static u64 visible_cr0(const struct cpu *cpu)
     const struct vmx_controls *c = &cpu->vmx->ctl;
     u64 value = visible(cpu->cr0, c->cr0_mask, c->cr0_shadow);
     if (c->cr0_mask)
-        log_shadow(cpu, "CR0", value);
+        vmx_report_shadow(cpu, "CR0", value);
     return value;
 }
 
@@ -51,7 +43,7 @@ static u64 visible_cr4(const struct cpu *cpu)
     const struct vmx_controls *c = &cpu->vmx->ctl;
     u64 value = visible(cpu->cr4, c->cr4_mask, c->cr4_shadow);
     if (c->cr4_mask)
-        log_shadow(cpu, "CR4", value);
+        vmx_report_shadow(cpu, "CR4", value);
     return value;
 }
 
@@ -78,7 +70,7 @@ static enum virt_intercept read_cr8(struct cpu *cpu, const struct insn *i)
         return INTERCEPT_PASS;
     struct vmcs page = virtual_apic(cpu);
     u64 value = page.host ? page.host[VTPR] >> 4 : 15;
-    log_shadow(cpu, "TPR", value);
+    vmx_report_shadow(cpu, "TPR", value);
     set_reg(cpu, i, value);
     return INTERCEPT_DONE;
 }
@@ -94,7 +86,7 @@ static enum virt_intercept write_cr8(struct cpu *cpu, const struct insn *i, u64 
         return done(cpu_fault_gp(cpu, 0));
     u32 tpr = (u32)value << 4;
     ram_write(&cpu->bus->ram, c->virtual_apic + VTPR, &tpr, sizeof(tpr));
-    log_shadow(cpu, "TPR", value);
+    vmx_report_shadow(cpu, "TPR", value);
     vmx_tpr_written(cpu);
     return INTERCEPT_DONE;
 }

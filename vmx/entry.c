@@ -158,19 +158,14 @@ static u32 entry_error(const struct cpu *cpu, bool launch)
     return launched ? 0 : ERR_RESUME_NOT_LAUNCHED;
 }
 
-static void log_rule(const struct cpu *cpu, const struct vmx_check *rule)
-{
-    if (rule && log_on(LOG_VMX))
-        log_msg(LOG_VMX, "CPU %u: VM entry fails: rule %s (\"%s\")", cpu->index, rule->id,
-                rule->title);
-}
-
 static u32 check_controls(struct cpu *cpu, const struct vmcs *v)
 {
     u32 error = 0;
     const struct vmx_check *rule = vmx_check_controls(cpu, v, &error);
-    log_rule(cpu, rule);
-    return rule ? error : 0;
+    if (!rule)
+        return 0;
+    vmx_report_rule(cpu, rule);
+    return error;
 }
 
 /* From the checks of guest state on a failure is an exit. */
@@ -178,8 +173,8 @@ static void transition(struct cpu *cpu, const struct vmcs *v, bool launch)
 {
     u64 qualification = 0;
     const struct vmx_check *rule = vmx_check_guest(cpu, v, &qualification);
-    log_rule(cpu, rule);
     if (rule) {
+        vmx_report_rule(cpu, rule);
         vmx_entry_failed(cpu, REASON_INVALID_GUEST_STATE, qualification);
         return;
     }
@@ -198,11 +193,7 @@ static void transition(struct cpu *cpu, const struct vmcs *v, bool launch)
     if (launch)
         vmcs_set_launched(v, true);
     cpu->vmx->entries++;
-    if (log_on(LOG_VMX))
-        log_msg(LOG_VMX, "CPU %u: tick %llu: entry to %04x:%llx, VMCS %llx, event %llx", cpu->index,
-                (unsigned long long)cpu->clock->now, cpu->seg[SEG_CS].selector,
-                (unsigned long long)cpu->rip, (unsigned long long)v->gpa,
-                (unsigned long long)vmcs_read(v, VMCS_VM_ENTRY_INTR_INFO));
+    vmx_report_entry(cpu, v);
     start_events(cpu, v);
 }
 

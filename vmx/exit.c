@@ -83,30 +83,6 @@ static void enter_host(struct cpu *cpu, const struct vmcs *v, u32 exit_controls)
     cpu_update_mode(cpu);
 }
 
-/* The field that a VMREAD or VMWRITE which exits is about. */
-static const char *accessed_field(const struct cpu *cpu, const struct vm_exit *x)
-{
-    if (x->reason != REASON_VMREAD && x->reason != REASON_VMWRITE)
-        return "none";
-    return vmcs_field_name((u32)cpu->gpr[x->insn_info >> 28]);
-}
-
-void vmx_log_exit(struct cpu *cpu)
-{
-    const struct vm_exit *x = &cpu->exit;
-    if (!log_on(LOG_VMX))
-        return;
-    log_msg(
-        LOG_VMX,
-        "CPU %u: tick %llu: exit %s%s from %04x:%llx, qualification %llx, event %x, vectoring %x, "
-        "gpa %llx, lin %llx, length %u, info %x, field %s",
-        cpu->index, (unsigned long long)cpu->clock->now, vmx_reason_name(x->reason),
-        x->reason & REASON_ENTRY_FAILURE ? " (entry failure)" : "", cpu->seg[SEG_CS].selector,
-        (unsigned long long)cpu->rip, (unsigned long long)x->qualification, x->intr_info,
-        x->vect_info, (unsigned long long)x->gpa, (unsigned long long)x->lin, x->insn_len,
-        x->insn_info, accessed_field(cpu, x));
-}
-
 /* Blocking by NMI afterwards: begun by an NMI that exits, else physical blocking as it was. */
 static bool nmi_blocked_after(const struct cpu *cpu)
 {
@@ -127,7 +103,7 @@ void vmx_take_exit(struct cpu *cpu)
 {
     struct vmx *vmx = cpu->vmx;
     struct vmcs v = vmx->running;
-    vmx_log_exit(cpu);
+    vmx_report_exit(cpu, &v);
     count_exit(vmx, cpu->exit.reason);
     if (!cpu->exit.trap) /* of an instruction that was not completed */
         cpu->debug_hits = 0;
@@ -154,7 +130,7 @@ void vmx_entry_failed(struct cpu *cpu, u32 reason, u64 qualification)
     bool nmi_blocked = cpu->nmi_blocked;
     cpu->exit =
         (struct vm_exit){.reason = reason | REASON_ENTRY_FAILURE, .qualification = qualification};
-    vmx_log_exit(cpu);
+    vmx_report_exit(cpu, &v);
     count_exit(cpu->vmx, reason);
     cpu->vmx->running = v;
     vmcs_write(&v, VMCS_EXIT_REASON, cpu->exit.reason);

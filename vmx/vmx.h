@@ -149,7 +149,11 @@ bool vmx_cr0_valid(const struct cpu_model *model, u64 val, bool unrestricted);
 bool vmx_cr4_valid(const struct cpu *cpu, u64 val);
 bool vmx_eptp_valid(const struct cpu_model *model, u64 eptp);
 
-/* log of entries and exits: --log vmx */
-void vmx_log_exit(struct cpu *cpu);
+/* report.c: the trace and the log of entries, exits, failing rules, accesses that a shadow serves */
+void vmx_report_entry(const struct cpu *cpu, const struct vmcs *v);
+void vmx_report_exit(const struct cpu *cpu,
+                     const struct vmcs *v); /* cpu->exit, before it is taken */
+void vmx_report_rule(const struct cpu *cpu, const struct vmx_check *rule);
+void vmx_report_shadow(const struct cpu *cpu, const char *what, u64 value);
 
 #endif
