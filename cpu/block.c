@@ -231,8 +231,8 @@ static bool fetch_allowed(struct cpu *cpu, u64 rip)
 }
 
 /*
- * In legacy modes the CS limit, or with 16-bit code the wrap of IP, may come inside the page (of
- * linear addresses: CS.base need not be aligned). There each instruction is a block of its own.
+ * In legacy modes the CS limit may come inside the page (of linear addresses: CS.base need not be
+ * aligned). There each instruction is a block of its own.
  */
 static bool limit_in_page(const struct cpu *cpu, u64 rip)
 {
@@ -240,8 +240,7 @@ static bool limit_in_page(const struct cpu *cpu, u64 rip)
         return false;
     u64 lin = cpu->seg[SEG_CS].base + rip;
     u64 last = rip + (PAGE_SIZE - 1 - (lin & ~PAGE_MASK));
-    u64 wrap = cpu->mode & MODE_CS32 ? UINT32_MAX : 0xffff;
-    return unlikely(last > MIN(wrap, cpu->seg[SEG_CS].limit));
+    return unlikely(last > cpu->seg[SEG_CS].limit);
 }
 
 static void add_ref(struct block_cache *cache, struct block *blk, const u8 *host, u64 granules)

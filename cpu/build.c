@@ -90,7 +90,7 @@ static unsigned add_end(struct build *b, unsigned at)
     memset(end, 0, sizeof(*end));
     end->n = (u8)at;
     end->off = (u8)b->bytes;
-    end->imm = b->blk->mode & MODE_64 ? rip : b->blk->mode & MODE_CS32 ? (u32)rip : (u16)rip;
+    end->imm = b->blk->mode & MODE_64 ? rip : (u32)rip;
     end->fn = same_page(b, end->imm) ? op_block_end : op_block_end_xp;
     return at + 1;
 }

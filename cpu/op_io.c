@@ -164,9 +164,7 @@ static const struct insn *io_repeat(struct cpu *cpu, const struct insn *i, unsig
     if (left == 1)
         return insn_leave(cpu, i);
     u64 rip = insn_rip(i);
-    if (!(cpu->mode & MODE_64))
-        rip = cpu->mode & MODE_CS32 ? (u32)rip : (u16)rip;
-    return insn_leave_at(cpu, i, rip);
+    return insn_leave_at(cpu, i, cpu->mode & MODE_64 ? rip : (u32)rip);
 }
 
 #define IO_STRING(op, size)                                                                        \

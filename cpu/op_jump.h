@@ -5,13 +5,14 @@
 
 #include "cpu/exec.h"
 
-/* The return address of record i: truncated to the width of the instruction pointer. */
+/*
+ * The return address of record i. The instruction pointer has 32 bits outside 64-bit mode, with 16-bit
+ * code too: what runs past FFFFH there meets the limit of CS, it does not wrap.
+ */
 static inline u64 next_rip(const struct cpu *cpu, const struct insn *i)
 {
     u64 rip = insn_next_rip(i);
-    if (cpu->mode & MODE_64)
-        return rip;
-    return cpu->mode & MODE_CS32 ? (u32)rip : (u16)rip;
+    return cpu->mode & MODE_64 ? rip : (u32)rip;
 }
 
 /* Record i is done, control goes to cpu->rip in the mode that is now. */

@@ -192,9 +192,7 @@ static ALWAYS_INLINE const struct insn *after_repeat(struct cpu *cpu, const stru
         return insn_fault(cpu, i);
     if (unlikely(end == REPEAT_CUT)) {
         u64 rip = insn_rip(i);
-        if (!(cpu->mode & MODE_64))
-            rip = cpu->mode & MODE_CS32 ? (u32)rip : (u16)rip;
-        return insn_leave_at(cpu, i, rip);
+        return insn_leave_at(cpu, i, cpu->mode & MODE_64 ? rip : (u32)rip);
     }
     REP_NEXT;
 }

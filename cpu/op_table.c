@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptor-table registers: LGDT, LIDT, LLDT, LTR, their stores, SMSW; UMIP. */
+#include "cpu/msr.h"
 #include "cpu/op_jump.h"
 #include "cpu/segment.h"
 
@@ -24,7 +25,7 @@ static bool load_table(struct cpu *cpu, const struct insn *i, unsigned size, str
         return false;
     if (wide == 4 && size == 2)
         base &= 0xffffff;
-    if (wide == 8 && !cpu_is_canonical(cpu, base))
+    if (wide == 8 && !msr_canonical(cpu->model, base)) /* whatever CR4.LA57 says */
         return cpu_fault_gp(cpu, 0);
     table->base = base;
     table->limit = (u32)limit;

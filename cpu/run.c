@@ -29,9 +29,7 @@ u64 cpu_now(const struct cpu *cpu, const struct insn *i)
 
 static u64 truncate_rip(const struct cpu *cpu, u64 rip)
 {
-    if (cpu->mode & MODE_64)
-        return rip;
-    return cpu->mode & MODE_CS32 ? (u32)rip : (u16)rip;
+    return cpu->mode & MODE_64 ? rip : (u32)rip;
 }
 
 const struct insn *insn_leave_at(struct cpu *cpu, const struct insn *i, u64 rip)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "cpu/segment.h"
 
+#include "cpu/msr.h"
+
 bool cpu_is_canonical(const struct cpu *cpu, u64 lin)
 {
     return sign_extend(lin, cpu->cr4 & CR4_LA57 ? 57 : 48) == lin;
@@ -224,7 +226,7 @@ static bool fetch_system(struct cpu *cpu, u16 sel, struct desc *d)
 
 static bool base_is_canonical(const struct cpu *cpu, const struct segment *s)
 {
-    return !cpu_is_long(cpu) || cpu_is_canonical(cpu, s->base);
+    return !cpu_is_long(cpu) || msr_canonical(cpu->model, s->base); /* whatever CR4.LA57 says */
 }
 
 bool segment_load_ldtr(struct cpu *cpu, u16 sel)

@@ -115,6 +115,7 @@ void vmx_take_exit(struct cpu *cpu)
     u32 controls = vmx->ctl.exit;
     cpu->exit.pending = false;
     cpu->exc.pending = false;
+    cpu->nonroot = false; /* the time-stamp counter is stored without the guest's offset */
     if (vmx_store_msrs(cpu, vmcs_read(&v, VMCS_VM_EXIT_MSR_STORE_ADDRESS),
                        (u32)vmcs_read(&v, VMCS_VM_EXIT_MSR_STORE_COUNT))) {
         vmx_abort(cpu, ABORT_SAVE_MSR);

@@ -36,12 +36,11 @@ void vmx_fail_invalid(struct cpu *cpu)
     cpu_set_status_flags(cpu, FLAG_CF);
 }
 
-/* Non-root code that fails is looking at the VMCS that the link pointer leads to. */
+/* The error goes to the current VMCS, even of an access that was shadowed. */
 void vmx_fail_valid(struct cpu *cpu, u32 number)
 {
     cpu_set_status_flags(cpu, FLAG_ZF);
-    vmcs_write(cpu->nonroot ? &cpu->vmx->shadow : &cpu->vmx->current, VMCS_VM_INSTRUCTION_ERROR,
-               number);
+    vmcs_write(&cpu->vmx->current, VMCS_VM_INSTRUCTION_ERROR, number);
 }
 
 static enum virt_result failed(struct cpu *cpu, u32 number)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where blocks of code end: the limit of CS, the wrap of IP, the page. */
+/* Where blocks of code end: the limit of CS, the page. */
 #include "tests/cpu/world.h"
 #include "tests/suite.h"
 
@@ -19,12 +19,18 @@ static void at_top(struct world *w, u64 rip, const char *bytes, size_t size)
     w->cpu->rip = rip;
 }
 
-START_TEST(ip_wraps)
+/* IP has more than 16 bits: what runs past FFFFH meets the limit. */
+START_TEST(ip_does_not_wrap)
 {
     struct world w;
     at_top(&w, 0xfff8, "\x90\x90\x90\x90\x90\x90\x90\x90\x41\x41", 10);
+    w.cpu->gpr[RSP] = 0x100;
+    put(&w, 4 * EXC_GP, 0x20000100, 4);
+    put_code(&w, 0x20100, "\xeb\xfe", 2); /* JMP to itself */
     run(&w, 100);
-    ck_assert_uint_ge(w.cpu->gpr[RAX], 3);
+    ck_assert_uint_eq(w.cpu->exceptions, 1);
+    ck_assert_uint_eq(get(&w, w.cpu->seg[SEG_SS].base + (w.cpu->gpr[RSP] & 0xffff), 2), 0);
+    ck_assert_uint_eq(w.cpu->gpr[RAX], 0);
     ck_assert_uint_eq(w.cpu->gpr[RCX], 0);
     world_fini(&w);
 }
@@ -85,5 +91,5 @@ START_TEST(limit_changes)
 }
 END_TEST
 
-SUITE_MAIN("block", &ip_wraps, &no_instruction_passes_the_limit, &crossing_is_checked,
+SUITE_MAIN("block", &ip_does_not_wrap, &no_instruction_passes_the_limit, &crossing_is_checked,
            &limit_changes)

@@ -300,7 +300,11 @@ START_TEST(descriptor_table_registers)
     ck_assert_uint_eq(w.cpu->idtr.base, 0xffff800000001000);
     ck_assert_uint_eq(get(&w, 0x80100, 2), 0x1234);
     ck_assert_uint_eq(get(&w, 0x80102, 8), 0xffff800000001000);
-    put(&w, 0x80002, 0x800000000000, 8);
+    put(&w, 0x80002, 0x800000000000, 8); /* canonical to a processor with LA57, whatever CR4 says */
+    run(&w, 1);
+    ck_assert_uint_eq(w.cpu->idtr.base, 0x800000000000);
+    code(&w, "\x0f\x01\x18");
+    put(&w, 0x80002, 0x0f00000000000000, 8);
     put(&w, HANDLER + 16 * EXC_GP, 0x90, 1);
     w.cpu->idtr = (struct dtable){IDT, 0xfff};
     run(&w, 1);

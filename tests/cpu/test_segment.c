@@ -159,7 +159,7 @@ START_TEST(task_register)
     expect(&w, segment_load_tr(w.cpu, SEL_TSS2), OK, 0);
     ck_assert_uint_eq(w.cpu->seg[SEG_TR].base, 0xffff800000000000 + TSS2);
     put(&w, GDT + SEL_TSS2 + 5, 0x89, 1);
-    put(&w, GDT + SEL_TSS2 + 8, 0x00f00000, 8); /* not canonical */
+    put(&w, GDT + SEL_TSS2 + 8, 0x0ff00000, 8); /* not canonical */
     expect(&w, segment_load_tr(w.cpu, SEL_TSS2), EXC_GP, SEL_TSS2);
     put(&w, GDT + SEL_TSS2 + 8, UINT64_C(1) << 40, 8); /* a type in the upper half */
     expect(&w, segment_load_tr(w.cpu, SEL_TSS2), EXC_GP, SEL_TSS2);

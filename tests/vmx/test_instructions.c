@@ -237,7 +237,7 @@ START_TEST(shadowed_access)
     cpu->gpr[RAX] = 0x7ffe;
     ck_assert_int_eq(vmx_execute(cpu, &i, VMEXIT_VMREAD), VIRT_DONE);
     ck_assert_uint_eq(cpu_status_flags(cpu), VALID);
-    ck_assert_uint_eq(vmcs_read(&cpu->vmx->shadow, VMCS_VM_INSTRUCTION_ERROR), 12);
+    ck_assert_uint_eq(vmcs_read(&cpu->vmx->current, VMCS_VM_INSTRUCTION_ERROR), 12);
     cpu->nonroot = false;
     finish(&w);
 }
