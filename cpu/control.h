@@ -28,8 +28,8 @@ struct insn;
 /* SDM "I/O Privilege Level": may this code use these ports? False: a fault is recorded. size: 1, 2, 4 */
 bool cpu_io_allowed(struct cpu *cpu, const struct insn *i, u16 port, unsigned size);
 
-/* Loads the PDPTE registers by this CR3 (SDM "PDPTE Registers"); false: a reserved bit is set, and
- * nothing has changed. No fault is recorded. */
+/* Loads the PDPTE registers by this CR3 (SDM "PDPTE Registers"); false: #GP(0) for a reserved
+ * bit, or a VM exit of EPT, is recorded, and nothing has changed. */
 bool cpu_load_pdptes(struct cpu *cpu, u64 cr3);
 
 /* PAE paging proper: 32-bit linear addresses through PDPTE registers. */

@@ -358,6 +358,15 @@ u64 mem_offset(const struct cpu *cpu, const struct insn *i)
     return sum & masks[EA_SIZE(i)];
 }
 
+u64 mem_unchecked_linear(const struct cpu *cpu, const struct insn *i)
+{
+    enum seg_id seg = (enum seg_id)INSN_SEG(i);
+    u64 offset = mem_offset(cpu, i);
+    if (!(cpu->mode & MODE_64))
+        return (u32)(offset + cpu->seg[seg].base);
+    return seg >= SEG_FS ? offset + cpu->seg[seg].base : offset;
+}
+
 bool mem_linear(struct cpu *cpu, const struct insn *i, unsigned size, unsigned acc, u64 *lin)
 {
     return seg_linear(cpu, (enum seg_id)INSN_SEG(i), mem_offset(cpu, i), size, acc, lin);

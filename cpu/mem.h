@@ -57,6 +57,8 @@ bool seg_write(struct cpu *cpu, const struct insn *i, enum seg_id seg, u64 offse
 /* ---- The memory operand of a record ---- */
 /* The effective address (offset), truncated to the address size: what LEA gives. */
 u64 mem_offset(const struct cpu *cpu, const struct insn *i);
+/* Its linear address without any check, for INVLPG, which makes no access. */
+u64 mem_unchecked_linear(const struct cpu *cpu, const struct insn *i);
 /* Its linear address, checked. */
 bool mem_linear(struct cpu *cpu, const struct insn *i, unsigned size, unsigned acc, u64 *lin);
 bool mem_read8(struct cpu *cpu, const struct insn *i, u8 *val);

@@ -168,12 +168,7 @@ static u16 current_pcid(const struct cpu *cpu)
 /* No access, so no check: a non-canonical address makes it a NOP. */
 BODY(do_invlpg)
 {
-    enum seg_id seg = (enum seg_id)INSN_SEG(i);
-    u64 lin = mem_offset(cpu, i);
-    if (!(cpu->mode & MODE_64))
-        lin = (u32)(lin + cpu->seg[seg].base);
-    else if (seg >= SEG_FS)
-        lin += cpu->seg[seg].base;
+    u64 lin = mem_unchecked_linear(cpu, i);
     if (!(cpu->mode & MODE_64) || cpu_is_canonical(cpu, lin))
         tlb_flush_page(&cpu->tlb_store, cpu->vpid, current_pcid(cpu), lin);
     cpu_update_mode(cpu);

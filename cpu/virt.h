@@ -8,7 +8,7 @@
  * instruction is done, which then ends with insn_leave() (cpu->leave). Exits win over faults
  * recorded by the same instruction only where their finder says so: one of the two is pending.
  *
- * With cpu->virt NULL (no VMX in the model, or after VMXOFF) none of this is ever looked at.
+ * With cpu->virt NULL (no VMX in the model) none of this is ever looked at.
  * In non-root operation cpu->mode has MODE_NONROOT: the decoder puts op_intercept before each
  * instruction whose row names an exit reason. Root code pays nothing.
  */

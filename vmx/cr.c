@@ -59,8 +59,6 @@ static struct vmcs virtual_apic(const struct cpu *cpu)
     return vmcs_at(&cpu->bus->ram, cpu->vmx->ctl.virtual_apic);
 }
 
-#define VTPR 0x80
-
 static enum virt_intercept read_cr8(struct cpu *cpu, const struct insn *i)
 {
     const struct vmx_controls *c = &cpu->vmx->ctl;

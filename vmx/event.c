@@ -106,7 +106,6 @@ void vmx_walk_exit(struct cpu *cpu, u64 lin, const struct walk_out *out)
 /* ---- The APIC-access page ---- */
 
 enum { APIC_READ, APIC_WRITE, APIC_FETCH, APIC_DELIVERY };
-#define VTPR 0x80u
 
 u8 *vmx_apic_access(struct cpu *cpu, u64 lin, unsigned size, unsigned acc)
 {

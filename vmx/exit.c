@@ -105,9 +105,8 @@ void vmx_take_exit(struct cpu *cpu)
     struct vmcs v = vmx->running;
     vmx_report_exit(cpu, &v);
     count_exit(vmx, cpu->exit.reason);
-    if (!cpu->exit.trap) /* of an instruction that was not completed */
-        cpu->debug_hits = 0;
-    if (cpu->exit.reason == REASON_EXCEPTION_NMI) /* the exception is the exit, it is not pending */
+    /* Hits of an instruction that was not completed, or the exit itself, are not pending. */
+    if (!cpu->exit.trap || cpu->exit.reason == REASON_EXCEPTION_NMI)
         cpu->debug_hits = 0;
     vmx_save_guest(cpu, &v, &vmx->ctl);
     write_information(&v, &cpu->exit);

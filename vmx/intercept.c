@@ -127,13 +127,7 @@ static enum virt_intercept invlpg(struct cpu *cpu, const struct insn *i)
 {
     if (!(cpu->vmx->ctl.primary & PRIMARY_INVLPG))
         return INTERCEPT_PASS;
-    enum seg_id seg = (enum seg_id)INSN_SEG(i);
-    u64 lin = mem_offset(cpu, i);
-    if (!(cpu->mode & MODE_64))
-        lin = (u32)(lin + cpu->seg[seg].base);
-    else if (seg >= SEG_FS)
-        lin += cpu->seg[seg].base;
-    return vmx_exit_now(cpu, REASON_INVLPG, lin);
+    return vmx_exit_now(cpu, REASON_INVLPG, mem_unchecked_linear(cpu, i));
 }
 
 static enum virt_intercept invpcid(struct cpu *cpu, const struct virt_insn *vi)

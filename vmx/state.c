@@ -27,15 +27,10 @@
 
 /* ---- Segments ---- */
 
-/* The fields of segment k lie 2 apart in the order ES, CS, SS, DS, FS, GS, LDTR, TR. */
-static const u8 segment_order[SEG_COUNT] = {
-    [SEG_ES] = 0, [SEG_CS] = 1, [SEG_SS] = 2,   [SEG_DS] = 3,
-    [SEG_FS] = 4, [SEG_GS] = 5, [SEG_LDTR] = 6, [SEG_TR] = 7,
-};
-
+/* The fields of the segment registers lie 2 apart in the order of enum seg_id. */
 static enum vmcs_field segment_field(enum vmcs_field first, unsigned k)
 {
-    return (enum vmcs_field)((unsigned)first + 2u * segment_order[k]);
+    return (enum vmcs_field)((unsigned)first + 2 * k);
 }
 
 static void save_segments(const struct cpu *cpu, const struct vmcs *v)

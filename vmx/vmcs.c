@@ -38,8 +38,7 @@ int vmcs_slot(u32 encoding)
 
 unsigned vmcs_field_bits(u32 encoding)
 {
-    static const u8 bits[] = {16, 64, 32, 64};
-    return bits[WIDTH(encoding)];
+    return vmcs_known_bits((enum vmcs_field)encoding);
 }
 
 const char *vmcs_field_name(u32 encoding)

@@ -2,8 +2,7 @@
 /*
  * VMCS regions. Guest memory is the only copy of a VMCS, in a fixed layout of our own: each field of
  * vmx/vmcs.def has an 8-byte slot (encoding -> slot by vmcs_slot()), after the header that the SDM
- * gives (revision identifier with the shadow indicator, VMX-abort indicator) and two words of ours
- * (launch state, what was written since the last entry). A VMCS pointer to what is not RAM reads as
+ * gives (revision identifier with the shadow indicator, VMX-abort indicator) and the launch state. A VMCS pointer to what is not RAM reads as
  * all ones. Every value read is hostile: whoever uses one checks it, at entry, by the rules of
  * vmx/checks.def.
  */

@@ -13,23 +13,18 @@
 
 /* ---- INIT and SIPI ---- */
 
-static void record(struct cpu *cpu, u32 reason, u64 qualification)
-{
-    cpu->exit = (struct vm_exit){.pending = true, .reason = reason, .qualification = qualification};
-}
-
 /* Blocked in root operation: it stays pending until VMXOFF. */
 static bool init_signal(struct cpu *cpu)
 {
     if (cpu->nonroot)
-        record(cpu, REASON_INIT, 0);
+        vmx_exit_now(cpu, REASON_INIT, 0);
     return cpu->vmx->on;
 }
 
 static bool sipi_signal(struct cpu *cpu, u8 vector)
 {
     if (cpu->nonroot && cpu->activity == ACTIVITY_WAIT_SIPI)
-        record(cpu, REASON_SIPI, vector);
+        vmx_exit_now(cpu, REASON_SIPI, vector);
     return cpu->vmx->on;
 }
 

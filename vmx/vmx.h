@@ -27,6 +27,8 @@ struct vmx_controls {
     u64 pml_address;
 };
 
+#define VTPR 0x80u /* offset of the task priority in the virtual-APIC page */
+
 struct vmx {
     u64 limits[VMX_CLASSES]; /* vmx_control_limits(), exact: what this model's controls may be */
     u64 cr4_mask;            /* and CR4 */
