@@ -34,18 +34,21 @@ struct block_cache {
     struct block_stats stats;
 };
 
-static void code_written(void *opaque, u64 hpa, u64 granules);
+static void code_written(void *opaque, u8 *page, u64 granules);
+static void remapped(void *opaque);
 
 struct block_cache *block_cache_new(struct cpu_group *group)
 {
     struct block_cache *cache = xalloc(sizeof(*cache));
     cache->group = group;
     cache->ram = &group->bus->ram;
-    cache->page = xalloc_array(cache->ram->size >> PAGE_SHIFT, sizeof(*cache->page));
+    cache->page = xalloc_array(ram_pages(cache->ram), sizeof(*cache->page));
     cache->arena = host_map(ARENA_SIZE);
     ASSERT(cache->arena);
     cache->ram->code_written = code_written;
     cache->ram->code_opaque = cache;
+    cache->ram->remapped = remapped;
+    cache->ram->remapped_opaque = cache;
     return cache;
 }
 
@@ -54,6 +57,7 @@ void block_cache_free(struct block_cache *cache)
     if (!cache)
         return;
     cache->ram->code_written = NULL;
+    cache->ram->remapped = NULL;
     host_unmap(cache->arena, ARENA_SIZE);
     free(cache->page);
     free(cache->used_page);
@@ -157,14 +161,25 @@ static void drop_page(struct block_cache *cache, size_t page, u64 granules)
     cache->ram->code[page] = left;
 }
 
-static void code_written(void *opaque, u64 hpa, u64 granules)
+static void code_written(void *opaque, u8 *page, u64 granules)
 {
     struct block_cache *cache = opaque;
-    const u8 *host = ram_host(cache->ram, hpa);
-    ASSERT(host);
-    drop_page(cache, host_page(cache, host), granules);
+    drop_page(cache, host_page(cache, page), granules);
     if (cache->group->running)
         cache->group->running->leave = true;
+}
+
+/* Blocks are of host memory, which stays as it was; what leads to them by address is void. */
+static void remapped(void *opaque)
+{
+    struct block_cache *cache = opaque;
+    for (unsigned n = 0; n < cache->group->count; n++) {
+        struct cpu *cpu = cache->group->cpu[n];
+        tlb_flush_all(&cpu->tlb_store);
+        if (cpu->ctx)
+            cpu->jump_key = cpu->ctx->jump_gen;
+        cpu->leave = true;
+    }
 }
 
 /* ---- Finding ---- */
@@ -209,7 +224,8 @@ static const u8 *fetch_host(struct cpu *cpu, u64 lin, u64 *hpa, bool *fault)
         bool breakpoints = cpu->dr[7] & 0xff;
         if (!breakpoints) {
             f.read = out.may_read;
-            f.write = out.may_write && !*ram_code(&cpu->bus->ram, page);
+            f.write = out.may_write && !*ram_code(&cpu->bus->ram, page) &&
+                      ram_host_w(&cpu->bus->ram, out.hpa) == host;
         }
         tlb_fill(&cpu->tlb_store, cpu->ctx, &f);
     }

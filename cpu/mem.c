@@ -67,16 +67,18 @@ static void note_breakpoints(struct cpu *cpu, u64 lin, unsigned size, unsigned a
     }
 }
 
-static void fill(struct cpu *cpu, u64 lin, u8 *host, const struct walk_out *out)
+static void fill(struct cpu *cpu, u64 lin, const struct walk_out *out)
 {
-    if (cpu->ctx->bypass || (data_breakpoints_armed(cpu) && page_has_breakpoint(cpu, lin)))
+    const struct ram *ram = &cpu->bus->ram;
+    u8 *host = ram_host(ram, out->hpa);
+    if (!host || cpu->ctx->bypass || (data_breakpoints_armed(cpu) && page_has_breakpoint(cpu, lin)))
         return;
     u8 *page = host - (lin & ~PAGE_MASK);
     struct tlb_fill f = {
         .lin = lin & PAGE_MASK,
         .host = page,
         .read = out->may_read,
-        .write = out->may_write && !*ram_code(&cpu->bus->ram, page),
+        .write = out->may_write && !*ram_code(ram, page) && ram_host_w(ram, out->hpa) == host,
         .exec = out->may_exec,
         .global = out->global,
         .page_shift = out->page_shift,
@@ -126,9 +128,10 @@ static bool find_place(struct cpu *cpu, u64 lin, unsigned size, unsigned acc, st
         return place->host;
     }
     place->hpa = out.hpa;
-    place->host = ram_host(&cpu->bus->ram, out.hpa);
+    place->host =
+        acc & ACC_WRITE ? ram_host_w(&cpu->bus->ram, out.hpa) : ram_host(&cpu->bus->ram, out.hpa);
     if (place->host && view_fits(cpu, acc) && !(acc & ACC_USER))
-        fill(cpu, lin, place->host, &out);
+        fill(cpu, lin, &out);
     return true;
 }
 
@@ -182,7 +185,7 @@ static void store(struct cpu *cpu, const struct insn *i, const struct place *to,
     }
     struct ram *ram = &cpu->bus->ram;
     if (unlikely(*ram_code(ram, to->host) & ram_granules(to->hpa, size))) {
-        ram_store_check(ram, to->hpa, to->host, size);
+        ram_store_check(ram, to->host, size);
         cpu->leave = true; /* the current block may be among the dropped ones */
     }
     memcpy(to->host, from, size);
@@ -288,7 +291,7 @@ u8 *lin_host(struct cpu *cpu, u64 lin, unsigned acc)
     u8 *host = ram_host(&cpu->bus->ram, out.hpa);
     if (!host)
         return NULL;
-    fill(cpu, lin, host, &out);
+    fill(cpu, lin, &out);
     rok = !(acc & ACC_READ) || e->rtag == page;
     wok = !(acc & ACC_WRITE) || e->wtag == page;
     return rok && wok ? host : NULL;

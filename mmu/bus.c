@@ -62,10 +62,13 @@ static void region_remove(struct bus_region *list, u32 *count, u64 base)
     memmove(list + index, list + index + 1, (*count - index) * sizeof(*list));
 }
 
+/* From 640 KiB to 1 MiB the chipset says whose it is. */
 static bool overlaps_ram(const struct ram *ram, const struct bus_region *region)
 {
     u64 high = ram->size - ram->low;
     u64 last = region->base + (region->size - 1);
+    if (region->base >= RAM_LEGACY && last < MIB)
+        return false;
     return region->base < ram->low ||
            (high && region->base < RAM_HIGH_START + high && last >= RAM_HIGH_START);
 }
@@ -153,12 +156,12 @@ u64 bus_read(struct bus *bus, u64 hpa, unsigned size)
 void bus_write(struct bus *bus, u64 hpa, unsigned size, u64 value)
 {
     ASSERT(size - 1 < 8 && (hpa & ~PAGE_MASK) + size <= PAGE_SIZE);
-    u8 *p = ram_host(&bus->ram, hpa);
+    u8 *p = ram_host_w(&bus->ram, hpa);
     if (!p) {
         list_write(&bus->mmio, &bus->mmio_count, hpa, size, value);
         return;
     }
-    ram_store_check(&bus->ram, hpa, p, size);
+    ram_store_check(&bus->ram, p, size);
     memcpy(p, &value, size);
 }
 

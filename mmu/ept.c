@@ -17,7 +17,7 @@
 
 struct ept_ref {
     u64 hpa;
-    u8 *host; /* NULL: outside RAM, where entries read as all ones and can't be changed */
+    const u8 *host; /* NULL: outside RAM, where entries read as all ones and can't be changed */
     u64 entry;
 };
 
@@ -96,11 +96,12 @@ static enum walk_result down(struct ept_walk *w, struct walk_out *out)
 
 static void set_bits(const struct ept_walk *w, struct ept_ref *ref, u64 bits)
 {
-    if ((ref->entry & bits) == bits || !ref->host)
+    u8 *host = ram_host_w(&w->ctx->bus->ram, ref->hpa);
+    if ((ref->entry & bits) == bits || !ref->host || !host) /* in ROM they are lost */
         return;
     ref->entry |= bits;
-    ram_store_check(&w->ctx->bus->ram, ref->hpa, ref->host, 8);
-    memcpy(ref->host, &ref->entry, 8);
+    ram_store_check(&w->ctx->bus->ram, host, 8);
+    memcpy(host, &ref->entry, 8);
 }
 
 /* SDM "Page-Modification Logging" */

@@ -29,7 +29,7 @@
 /* One entry that the walk used. */
 struct walk_ref {
     u64 gpa, hpa;
-    u8 *host; /* NULL: outside RAM, where entries read as all ones and can't be changed */
+    const u8 *host; /* NULL: outside RAM, where entries read as all ones and can't be changed */
     u64 entry;
     bool writable; /* by EPT, without a further walk */
 };
@@ -229,7 +229,8 @@ static bool may(const struct walk *w, enum walk_access access)
 static enum walk_result set_bits(struct walk *w, struct walk_ref *ref, u64 bits,
                                  struct walk_out *out)
 {
-    if ((ref->entry & bits) == bits || !ref->host)
+    u8 *host = ram_host_w(&w->ctx->bus->ram, ref->hpa);
+    if ((ref->entry & bits) == bits || !ref->host || !host) /* in ROM they are lost */
         return WALK_OK;
     if (!ref->writable) {
         struct ept_access access = {
@@ -241,11 +242,11 @@ static enum walk_result set_bits(struct walk *w, struct walk_ref *ref, u64 bits,
     }
     /* What is there now: EPT's walks may have set flags of their own in the same place. */
     u64 now = 0;
-    memcpy(&now, ref->host, w->entry_size);
+    memcpy(&now, host, w->entry_size);
     now |= bits;
     ref->entry |= bits;
-    ram_store_check(&w->ctx->bus->ram, ref->hpa, ref->host, w->entry_size);
-    memcpy(ref->host, &now, w->entry_size);
+    ram_store_check(&w->ctx->bus->ram, host, w->entry_size);
+    memcpy(host, &now, w->entry_size);
     return WALK_OK;
 }
 

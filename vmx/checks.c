@@ -158,7 +158,7 @@ static bool threshold_counts(const struct check_ctx *k)
 
 static u8 vtpr(const struct check_ctx *k)
 {
-    const u8 *page = ram_host(k->v->ram, V(VIRTUAL_APIC_ADDRESS) & PAGE_MASK);
+    const u8 *page = ram_host_rw(k->v->ram, V(VIRTUAL_APIC_ADDRESS) & PAGE_MASK);
     return page ? page[0x80] : UINT8_MAX;
 }
 

@@ -113,7 +113,7 @@ u8 *vmx_apic_access(struct cpu *cpu, u64 lin, unsigned size, unsigned acc)
     unsigned offset = lin & 0xfff;
     bool tpr = offset >= VTPR && offset + size <= VTPR + 4 && !(acc & ACC_FETCH);
     if (tpr && (c->primary & PRIMARY_TPR_SHADOW) && !cpu->delivering) {
-        u8 *page = ram_host(&cpu->bus->ram, c->virtual_apic);
+        u8 *page = ram_host_rw(&cpu->bus->ram, c->virtual_apic);
         if (page && (acc & ACC_WRITE)) {
             vmx_tpr_written(cpu);
             cpu->leave = true;

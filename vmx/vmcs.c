@@ -67,7 +67,7 @@ u32 vmcs_max_index(void)
 
 struct vmcs vmcs_at(struct ram *ram, u64 gpa)
 {
-    return (struct vmcs){.gpa = gpa, .host = ram_host(ram, gpa & PAGE_MASK), .ram = ram};
+    return (struct vmcs){.gpa = gpa, .host = ram_host_rw(ram, gpa & PAGE_MASK), .ram = ram};
 }
 
 /* ---- Values ---- */
@@ -84,7 +84,7 @@ static void store(const struct vmcs *v, unsigned at, u64 value, unsigned size)
 {
     if (!v->host)
         return;
-    ram_store_check(v->ram, v->gpa + at, v->host + at, size);
+    ram_store_check(v->ram, v->host + at, size);
     memcpy(v->host + at, &value, size);
 }
 

@@ -97,7 +97,7 @@ static ALWAYS_INLINE void vmcs_write(const struct vmcs *v, enum vmcs_field field
     }
     unsigned at = VMCS_HEADER + 8 * (unsigned)slot;
     value &= MASK(vmcs_known_bits(field));
-    ram_store_check(v->ram, v->gpa + at, v->host + at, sizeof(value));
+    ram_store_check(v->ram, v->host + at, sizeof(value));
     memcpy(v->host + at, &value, sizeof(value));
 }
 

@@ -198,7 +198,7 @@ static void print_place(enum guest_mode mode, u64 seed, u64 insns)
     struct guest g;
     guest_init(&g, mode, GUEST_TAME, seed);
     run_steps(&g, insns, NULL);
-    const struct cpu *cpu = g.cpu;
+    struct cpu *cpu = g.cpu;
     u64 lin = cpu->mode & MODE_64 ? cpu->rip : (u32)(cpu->seg[SEG_CS].base + cpu->rip);
     printf("after %llu: CS:RIP %04x:%llx mode %x RFLAGS %llx bytes", (unsigned long long)insns,
            cpu->seg[SEG_CS].selector, (unsigned long long)cpu->rip, cpu->mode,

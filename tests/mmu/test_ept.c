@@ -366,11 +366,11 @@ END_TEST
 static u64 written[8];
 static unsigned writes;
 
-static void code_written(void *opaque, u64 hpa, u64 granules)
+static void code_written(void *opaque, u8 *page, u64 granules)
 {
     ck_assert_ptr_eq(opaque, &bus);
     ck_assert_uint_ne(granules, 0);
-    written[writes++ % ARRAY_SIZE(written)] = hpa;
+    written[writes++ % ARRAY_SIZE(written)] = ram_hpa(&bus.ram, page);
 }
 
 START_TEST(writes_pass_the_store_check)

@@ -558,10 +558,10 @@ END_TEST
 
 static u64 written_at, written_granules;
 
-static void code_written(void *opaque, u64 hpa, u64 granules)
+static void code_written(void *opaque, u8 *page, u64 granules)
 {
     ck_assert_ptr_eq(opaque, &bus);
-    written_at = hpa;
+    written_at = ram_hpa(&bus.ram, page);
     written_granules = granules;
 }
 
