@@ -53,6 +53,7 @@ static bool build(struct machine *m, const struct prop_node *root, const struct 
     add_cpus(m, (unsigned)set.cpus);
     if (ends)
         connect_ends(&set.pc, ends);
+    m->firmware = set.pc.firmware.path;
     m->pc = pc_new(&m->group, &set.pc, &cause);
     return m->pc || settings_error(root, NULL, &cause, err);
 }
@@ -99,6 +100,7 @@ bool machine_firmware(struct machine *m, struct error *err)
         msr_firmware(m->group.cpu[n]);
         lapic_virtual_wire(m->group.cpu[n]->lapic);
     }
+    pc_shadow_ram(m->pc);
     return acpi_install(&m->bus.ram, m->group.count, &m->rsdp, err);
 }
 

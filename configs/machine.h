@@ -16,7 +16,8 @@ struct machine {
     struct cpu_model model;
     struct cpu_group group;
     struct pc *pc;
-    u64 rsdp; /* physical address of the ACPI root pointer, once machine_firmware() has run */
+    bool firmware; /* it has firmware, which starts by itself */
+    u64 rsdp;      /* physical address of the ACPI root pointer, once machine_firmware() has run */
 };
 
 /* The host's ends of its ports. */
@@ -37,7 +38,7 @@ void machine_free(struct machine *m);
 void machine_reset(struct machine *m);
 
 /*
- * What firmware leaves before a kernel is started directly: ACPI tables, MTRRs, local APICs in
+ * In the place of firmware: what it leaves before a kernel is started directly: ACPI tables, MTRRs, local APICs in
  * virtual wire mode. After machine_new() and each machine_reset().
  */
 bool machine_firmware(struct machine *m, struct error *err);

@@ -31,6 +31,12 @@ static const struct prop_desc cpu_props[] = {
      .help = "number of processors"},
     {.name = "features", .type = PROP_STRING, .preset = "", .help = "changes: +name,-name"},
 };
+static const struct prop_desc firmware_props[] = {
+    {.name = "file",
+     .type = PROP_STRING,
+     .preset = "",
+     .help = "image of the firmware's chip; empty: none, --kernel is started directly"},
+};
 #define TO_HELP "stdio, file:PATH or none"
 static const struct prop_desc serial_props[] = {
     {.name = "to", .type = PROP_STRING, .preset = "stdio", .help = TO_HELP},
@@ -39,7 +45,7 @@ static const struct prop_desc debug_props[] = {
     {.name = "to", .type = PROP_STRING, .preset = "none", .help = TO_HELP},
 };
 
-enum element { MEMORY, CPU, RTC, SERIAL, DEBUG, ELEMENTS };
+enum element { MEMORY, CPU, FIRMWARE, RTC, SERIAL, DEBUG, ELEMENTS };
 
 /* An element's attributes are its own and those of the device that it stands for. */
 static const struct element_row {
@@ -51,6 +57,7 @@ static const struct element_row {
 } rows[ELEMENTS] = {
     [MEMORY] = {"memory", "RAM", 1, memory_props, ARRAY_SIZE(memory_props), NULL},
     [CPU] = {"cpu", "processors", 1, cpu_props, ARRAY_SIZE(cpu_props), NULL},
+    [FIRMWARE] = {"firmware", "firmware", 1, firmware_props, ARRAY_SIZE(firmware_props), NULL},
     [RTC] = {"rtc", "real-time clock", 1, NULL, 0, &mc146818_class},
     [SERIAL] = {"serial", "serial port, up to two", PC_SERIAL_PORTS, serial_props,
                 ARRAY_SIZE(serial_props), &uart16550_class},
@@ -96,7 +103,7 @@ static size_t describe(enum element e, unsigned index, struct prop_desc descs[PR
 
 static bool unknown_element(const struct prop_node *node, struct error *err)
 {
-    char known[256] = "";
+    char known[1024] = "";
     for (size_t e = 0; e < ELEMENTS; e++) {
         size_t used = strlen(known);
         snprintf(known + used, sizeof(known) - used, "%s<%s>", e ? ", " : "", rows[e].name);
@@ -219,6 +226,9 @@ bool settings_read(const struct prop_node *root, struct settings *set, struct er
     set->model = value(&r, 0).string;
     set->cpus = value(&r, 1).number;
     set->features = value(&r, 2).string;
+    reading_begin(&r, root, FIRMWARE, 0);
+    set->firmware = value(&r, 0).string;
+    set->pc.firmware.path = set->firmware[0] ? set->firmware : NULL;
     reading_begin(&r, root, RTC, 0);
     read_device(&r, &set->pc.rtc);
     return read_ports(root, set, err);

@@ -15,7 +15,8 @@ struct settings {
     u64 memory; /* bytes */
     u64 cpus;
     const char *model, *features;
-    struct pc_config pc; /* without backends */
+    const char *firmware; /* path; "": none */
+    struct pc_config pc;  /* without backends */
     /* Where a port leads: "stdio", "file:PATH", "none"; NULL: there is no such port. */
     const char *serial_to[PC_SERIAL_PORTS];
     const char *debug_to;

@@ -77,7 +77,10 @@ struct device_class {
     const size_t *prop_offsets;
     size_t prop_count;
     size_t config_size; /* 0: no config struct */
-    /* NULL, with err set, if the configuration can't be had. config: NULL if config_size is 0. */
+    /*
+     * NULL, with err set, if the configuration can't be had. config: NULL if config_size is 0. A
+     * config of presets and zeroes can be had: the device then is without its image or backend.
+     */
     void *(*create)(const struct device_env *env, const void *config, struct error *err);
     void (*reset)(void *device); /* as the machine's reset line does */
     void (*snap)(void *device, struct snap *s);

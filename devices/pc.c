@@ -128,6 +128,14 @@ static bool add_serial(struct pc *pc, const struct pc_config *config, struct err
     return true;
 }
 
+static bool add_firmware(struct pc *pc, const struct pc_config *config, struct error *err)
+{
+    struct flash *flash = add(pc, &flash_class, &config->firmware, err);
+    if (flash)
+        i440fx_set_rom(pc->chipset, flash_bytes(flash), flash_size(flash));
+    return flash;
+}
+
 /* What firmware notes in CMOS of the memory found, for those that look there. */
 static void note_memory(struct pc *pc, struct mc146818 *rtc)
 {
@@ -158,6 +166,8 @@ static bool build(struct pc *pc, const struct pc_config *config, struct error *e
     if (!pc->pic || !pc->ioapic || !pc->chipset)
         return false;
     pc->env.pci = i440fx_pci(pc->chipset);
+    if (config->firmware.path && !add_firmware(pc, config, err))
+        return false;
     pc->pm = add(pc, &acpi_pm_class, NULL, err);
     struct mc146818 *rtc = add(pc, &mc146818_class, &config->rtc, err);
     if (!pc->pm || !rtc)
@@ -235,6 +245,11 @@ void pc_snap(struct pc *pc, struct snap *s)
     snap_flags(s, flags, LINE_COUNT);
     for (unsigned n = 0; n < pc->parts; n++)
         pc->part[n].class->snap(pc->part[n].state, s);
+}
+
+void pc_shadow_ram(struct pc *pc)
+{
+    i440fx_shadow_ram(pc->chipset);
 }
 
 struct uart16550 *pc_serial(struct pc *pc, unsigned n)

@@ -5,6 +5,7 @@
 
 #include "devices/acpi_pm.h"
 #include "devices/debug_port.h"
+#include "devices/flash.h"
 #include "devices/mc146818.h"
 #include "devices/uart16550.h"
 
@@ -16,6 +17,7 @@ struct pc_config {
     struct mc146818_config rtc;
     struct uart16550_config serial[PC_SERIAL_PORTS]; /* base 0: absent */
     struct debug_port_config debug;
+    struct flash_config firmware; /* path NULL: none; something else starts the processors */
 };
 
 /* Initial values of all properties; one serial port, without backend. */
@@ -33,6 +35,9 @@ void pc_free(struct pc *pc);
 void pc_reset(struct pc *pc);
 /* All devices; CPUs, RAM and clock are the caller's. */
 void pc_snap(struct pc *pc, struct snap *s);
+
+/* What firmware leaves where there is none: RAM up to 1 MiB. */
+void pc_shadow_ram(struct pc *pc);
 
 /* Serial port n; NULL if absent. */
 struct uart16550 *pc_serial(struct pc *pc, unsigned n);

@@ -64,6 +64,7 @@ void pci_bar_init(struct pci_device *device, unsigned index, const struct pci_ba
     u64 mask = ~(bar->size - 1);
     ASSERT(index < PCI_BARS && bar->size >= (bar->io ? 4 : 16) && !(bar->size & (bar->size - 1)));
     ASSERT(!bar->wide || (!bar->io && index + 1 < PCI_BARS));
+    ASSERT(bar->memory ? !bar->io && bar->size >= PAGE_SIZE : bar->ops != NULL);
     device->bar[index] = *bar;
     device->bar[index].mapped = false;
     pci_config_set(device, offset, 4,
@@ -117,6 +118,9 @@ static bool range_free(const struct bus *bus, bool io, u64 base, u64 size)
     for (u32 n = 0; n < count; n++)
         if (overlaps(base, size, regions[n].base, regions[n].size))
             return false;
+    for (unsigned n = 0; !io && n < bus->ram.windows; n++)
+        if (overlaps(base, size, bus->ram.window[n].hpa, bus->ram.window[n].size))
+            return false;
     return true;
 }
 
@@ -127,6 +131,8 @@ static void bar_unmap(struct pci_device *device, struct pci_bar *bar)
         return;
     if (bar->io)
         bus_unmap_io(bus, bar->base);
+    else if (bar->memory)
+        ram_unmap(&bus->ram, bar->base, bar->memory);
     else
         bus_unmap_mmio(bus, bar->base);
     bar->mapped = false;
@@ -136,14 +142,16 @@ static void bar_map(struct pci_device *device, struct pci_bar *bar, u64 base)
 {
     struct bus *bus = device->bus->env->bus;
     struct bus_region region = {base, bar->size, bar->ops, bar->opaque, device->name};
-    if (!range_free(bus, bar->io, base, bar->size)) {
+    struct ram_window window = {base, bar->size, bar->memory, true};
+    if (!range_free(bus, bar->io, base, bar->size) ||
+        (bar->memory && !ram_map(&bus->ram, &window))) {
         log_msg(LOG_DEV, "pci: %s: BAR at %#llx overlaps something", device->name,
                 (unsigned long long)base);
         return;
     }
     if (bar->io)
         bus_map_io(bus, &region);
-    else
+    else if (!bar->memory)
         bus_map_mmio(bus, &region);
     bar->base = base;
     bar->mapped = true;

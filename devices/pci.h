@@ -38,6 +38,7 @@ struct pci_bar {
     bool prefetch;
     const struct bus_ops *ops;
     void *opaque;
+    u8 *memory; /* extra memory (mmu/ram.h) that the BAR shows; then ops is not used */
     /* Private: */
     bool mapped;
     u64 base;

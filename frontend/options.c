@@ -36,6 +36,7 @@ static const struct option_row rows[] = {
     {"--kernel", "FILE", KIND_STRING, AT(kernel), NULL, "Linux bzImage, ELF with a PVH entry, or Multiboot 1 or 2 image (gzip allowed)"},
     {"--initrd", "FILE", KIND_STRING, AT(initrd), NULL, "initial RAM disk; Multiboot: modules \"FILE ARGS,FILE ARGS\""},
     {"--append", "TEXT", KIND_STRING, AT(append), NULL, "the kernel's command line"},
+    {"--bios", "FILE", KIND_SET, 0, "firmware.file", "firmware: an image of its chip, as SeaBIOS's bios-256k.bin"},
     {"--memory", "SIZE", KIND_SET, 0, "memory.size", "RAM, with K, M or G"},
     {"--cpus", "N", KIND_SET, 0, "cpu.count", "processors"},
     {"--cpu", "NAME", KIND_SET, 0, "cpu.model", "processor model (testudo cpu list)"},

@@ -159,8 +159,11 @@ static int status_of(const struct session *s)
     }
 }
 
-static bool start_kernel(struct session *s, struct error *err)
+/* What happens after power-on and each reset. */
+static bool start(struct session *s, struct error *err)
 {
+    if (s->m->firmware)
+        return true;
     struct boot_request req = {
         .kernel = s->opt->kernel, .initrd = s->opt->initrd, .append = s->opt->append};
     if (!machine_firmware(s->m, err))
@@ -231,8 +234,6 @@ static bool prepare(struct session *s, struct error *err)
 {
     if (s->opt->log && !log_enable(s->opt->log, err))
         return error_prefix(err, "--log");
-    if (!s->opt->load_path && !s->opt->kernel)
-        return error_set(err, "nothing to run: --kernel FILE or --load FILE is needed");
     struct prop_node *root = config_load(s->opt->machine, err);
     bool ok = root;
     for (unsigned k = 0; ok && k < s->opt->set_count; k++)
@@ -241,7 +242,11 @@ static bool prepare(struct session *s, struct error *err)
     prop_free(root);
     if (!ok)
         return false;
-    return s->opt->load_path ? load_snapshot(s, err) : start_kernel(s, err);
+    if (s->opt->load_path)
+        return load_snapshot(s, err);
+    if (!s->opt->kernel && !s->m->firmware)
+        return error_set(err, "nothing to run: --kernel, --bios or --load FILE is needed");
+    return start(s, err);
 }
 
 /* Runs to the next thing the session must do by itself. */
@@ -254,11 +259,11 @@ static void run_leg(struct session *s, u64 limit)
 
 static bool restart(struct session *s, struct error *err)
 {
-    if (!s->opt->kernel)
+    if (!s->opt->kernel && !s->m->firmware)
         return error_set(err,
                          "the guest reset the machine, and there is no --kernel to start anew");
     machine_reset(s->m);
-    return start_kernel(s, err);
+    return start(s, err);
 }
 
 /* Runs until the run ends, across resets; stops at tick `until` with STOP_LIMIT. */

@@ -51,6 +51,8 @@ START_TEST(every_port_and_register_bears_noise)
             bool io = h.bus.io_count && (!h.bus.mmio_count || seed >> 63);
             const struct bus_region *list = io ? h.bus.io : h.bus.mmio;
             u32 count = io ? h.bus.io_count : h.bus.mmio_count;
+            if (!count)
+                break;
             const struct bus_region *region = &list[(seed >> 40) % count];
             u64 address = region->base + (seed >> 20) % region->size;
             unsigned size = 1u << ((seed >> 16) % 3);
