@@ -8,6 +8,7 @@
 #include "devices/flash.h"
 #include "devices/mc146818.h"
 #include "devices/uart16550.h"
+#include "devices/vga.h"
 
 #define PC_SERIAL_PORTS 2
 
@@ -43,6 +44,8 @@ void pc_shadow_ram(struct pc *pc);
 struct uart16550 *pc_serial(struct pc *pc, unsigned n);
 /* Bytes may have arrived at a serial port's backend. clock->now must be exact. */
 void pc_serial_poll(struct pc *pc);
+/* The display; NULL if absent. */
+struct vga *pc_vga(struct pc *pc);
 void pc_power_button(struct pc *pc);
 
 #endif
