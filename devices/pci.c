@@ -12,6 +12,8 @@
 #define ADDRESS_DEVFN(a) (((a) >> 8) & 0xff)
 #define ADDRESS_REGISTER(a) ((a)&0xfc)
 
+#define ROM_ENABLE BIT32(0)
+
 #define RESET_CPU BIT32(2)
 #define RESET_SYSTEM BIT32(1)
 
@@ -74,6 +76,13 @@ void pci_bar_init(struct pci_device *device, unsigned index, const struct pci_ba
         make_writable(device, offset + 4, 4, (u32)(mask >> 32));
 }
 
+void pci_rom_init(struct pci_device *device, u8 *memory, u64 size)
+{
+    ASSERT(size >= PAGE_SIZE && !(size & (size - 1)));
+    device->bar[PCI_ROM] = (struct pci_bar){.size = size, .memory = memory};
+    make_writable(device, PCI_ROM_ADDRESS, 4, (u32) ~(size - 1) | ROM_ENABLE);
+}
+
 void pci_add(struct pci_bus *bus, struct pci_device *device, u8 devfn)
 {
     ASSERT(!bus->device[devfn]);
@@ -85,13 +94,25 @@ void pci_add(struct pci_bus *bus, struct pci_device *device, u8 devfn)
 
 /* ---- Base address registers ---- */
 
+static unsigned bar_offset(unsigned index)
+{
+    return index == PCI_ROM ? PCI_ROM_ADDRESS : PCI_BAR0 + 4 * index;
+}
+
+static bool bar_enabled(const struct pci_device *device, unsigned index)
+{
+    u32 enable = device->bar[index].io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
+    if (index == PCI_ROM && !(device->config[PCI_ROM_ADDRESS] & ROM_ENABLE))
+        return false;
+    return device->bar[index].size && (pci_config_get(device, PCI_COMMAND, 2) & enable);
+}
+
 /* Where the guest wants the BAR; false: nowhere. */
 static bool bar_wanted(const struct pci_device *device, unsigned index, u64 *base)
 {
     const struct pci_bar *bar = &device->bar[index];
-    unsigned offset = PCI_BAR0 + 4 * index;
-    u32 enable = bar->io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
-    if (!bar->size || !(pci_config_get(device, PCI_COMMAND, 2) & enable))
+    unsigned offset = bar_offset(index);
+    if (!bar_enabled(device, index))
         return false;
     *base = pci_config_get(device, offset, 4);
     if (bar->wide)
@@ -142,7 +163,7 @@ static void bar_map(struct pci_device *device, struct pci_bar *bar, u64 base)
 {
     struct bus *bus = device->bus->env->bus;
     struct bus_region region = {base, bar->size, bar->ops, bar->opaque, device->name};
-    struct ram_window window = {base, bar->size, bar->memory, true};
+    struct ram_window window = {base, bar->size, bar->memory, bar != &device->bar[PCI_ROM]};
     if (!range_free(bus, bar->io, base, bar->size) ||
         (bar->memory && !ram_map(&bus->ram, &window))) {
         log_msg(LOG_DEV, "pci: %s: BAR at %#llx overlaps something", device->name,
@@ -159,7 +180,7 @@ static void bar_map(struct pci_device *device, struct pci_bar *bar, u64 base)
 
 static void unmap_stale(struct pci_device *device)
 {
-    for (unsigned n = 0; n < PCI_BARS; n++) {
+    for (unsigned n = 0; n <= PCI_ROM; n++) {
         u64 base;
         if (!bar_wanted(device, n, &base) || base != device->bar[n].base)
             bar_unmap(device, &device->bar[n]);
@@ -168,7 +189,7 @@ static void unmap_stale(struct pci_device *device)
 
 static void map_wanted(struct pci_device *device)
 {
-    for (unsigned n = 0; n < PCI_BARS; n++) {
+    for (unsigned n = 0; n <= PCI_ROM; n++) {
         u64 base;
         if (!device->bar[n].mapped && bar_wanted(device, n, &base))
             bar_map(device, &device->bar[n], base);
@@ -214,7 +235,7 @@ void pci_intx_set(struct pci_device *device, bool level)
 void pci_remove(struct pci_device *device)
 {
     pci_intx_set(device, false);
-    for (unsigned n = 0; n < PCI_BARS; n++)
+    for (unsigned n = 0; n <= PCI_ROM; n++)
         bar_unmap(device, &device->bar[n]);
     device->bus->device[device->devfn] = NULL;
 }
@@ -229,7 +250,7 @@ static void config_write(struct pci_device *device, unsigned offset, unsigned si
         device->config[at] =
             (u8)(((device->config[at] & ~w) | (byte & w)) & ~(byte & device->clear[at]));
     }
-    if (offset < PCI_BAR0 + 4 * PCI_BARS)
+    if (offset < PCI_ROM_ADDRESS + 4)
         remap(device->bus);
     drive_intx(device);
     if (device->config_written)

@@ -10,6 +10,7 @@
 
 #define PCI_DEVFN(device, function) ((u8)((device) << 3 | (function)))
 #define PCI_BARS 6
+#define PCI_ROM PCI_BARS /* place of the expansion ROM among a function's base address registers */
 
 #define PCI_VENDOR 0x00
 #define PCI_DEVICE 0x02
@@ -20,6 +21,8 @@
 #define PCI_HEADER_TYPE 0x0e
 #define PCI_BAR0 0x10
 #define PCI_SUBSYSTEM_VENDOR 0x2c
+#define PCI_SUBSYSTEM_DEVICE 0x2e
+#define PCI_ROM_ADDRESS 0x30
 #define PCI_CAPABILITIES 0x34
 #define PCI_INTERRUPT_LINE 0x3c
 #define PCI_INTERRUPT_PIN 0x3d
@@ -52,7 +55,7 @@ struct pci_device {
     u8 writable[256]; /* bits a guest write changes */
     u8 clear[256];    /* bits a guest write of 1 clears */
     u8 initial[256];  /* what reset restores; taken by pci_add() */
-    struct pci_bar bar[PCI_BARS];
+    struct pci_bar bar[PCI_BARS + 1];
     bool intx;   /* the function asserts its interrupt pin */
     bool driven; /* the wire as last driven */
     /* After a write by the guest to [offset, offset + size); may be NULL. */
@@ -75,6 +78,8 @@ void pci_snap(struct pci_bus *bus, struct snap *s);
 void pci_init(struct pci_device *device, const char *name, const struct pci_id *id);
 /* Before pci_add(). */
 void pci_bar_init(struct pci_device *device, unsigned index, const struct pci_bar *bar);
+/* Before pci_add(): an expansion ROM in extra memory; size: a power of two, at least 4096. */
+void pci_rom_init(struct pci_device *device, u8 *memory, u64 size);
 /* Puts the function on the bus; device->opaque and bytes of config must be final. */
 void pci_add(struct pci_bus *bus, struct pci_device *device, u8 devfn);
 void pci_remove(struct pci_device *device);

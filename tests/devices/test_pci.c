@@ -9,6 +9,7 @@
 static struct i440fx *chipset;
 static struct pci_device card;
 static u64 card_register;
+static u8 *card_rom;
 
 static u64 card_read(void *opaque, u64 offset, unsigned size)
 {
@@ -50,6 +51,8 @@ static void begin(void)
     pci_bar_init(&card, 1, &(struct pci_bar){.size = 32, .io = true, .ops = &card_ops});
     pci_bar_init(&card, 2,
                  &(struct pci_bar){.size = MIB, .wide = true, .prefetch = true, .ops = &card_ops});
+    card_rom = ram_extra_new(&h.bus.ram, 8 * KIB);
+    pci_rom_init(&card, card_rom, 8 * KIB);
     card.config[PCI_INTERRUPT_PIN] = 1;
     pci_add(i440fx_pci(chipset), &card, CARD);
     card_register = 0x100;
@@ -146,6 +149,27 @@ START_TEST(bars_may_not_cover_others)
 }
 END_TEST
 
+START_TEST(expansion_rom)
+{
+    begin();
+    card_rom[0] = 0x55;
+    card_rom[1] = 0xaa;
+    set(CARD, 0x30, 4, 0xfffff800); /* sizing */
+    ck_assert_uint_eq(get(CARD, 0x30, 4), 0xffffe000);
+    set(CARD, 0x30, 4, 0xd0000000); /* not enabled */
+    set(CARD, 4, 2, 2);
+    ck_assert_uint_eq(bus_read(&h.bus, 0xd0000000, 2), 0xffff);
+    set(CARD, 0x30, 4, 0xd0000001);
+    ck_assert_uint_eq(bus_read(&h.bus, 0xd0000000, 2), 0xaa55);
+    ck_assert_uint_eq(bus_read(&h.bus, 0xd0002000, 2), 0xffff);
+    bus_write(&h.bus, 0xd0000000, 2, 0);
+    ck_assert_uint_eq(bus_read(&h.bus, 0xd0000000, 2), 0xaa55);
+    set(CARD, 0x30, 1, 0);
+    ck_assert_uint_eq(bus_read(&h.bus, 0xd0000000, 2), 0xffff);
+    end();
+}
+END_TEST
+
 START_TEST(interrupt_wires)
 {
     begin();
@@ -214,5 +238,5 @@ START_TEST(any_accesses_do_no_harm)
 END_TEST
 
 SUITE_MAIN("pci", &mechanism_1, &read_only_and_clear_bits, &bars_map_where_the_guest_says,
-           &bars_may_not_cover_others, &interrupt_wires, &isa_bridge_routes_wires, &reset_control,
-           &any_accesses_do_no_harm)
+           &bars_may_not_cover_others, &expansion_rom, &interrupt_wires, &isa_bridge_routes_wires,
+           &reset_control, &any_accesses_do_no_harm)
