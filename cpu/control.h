@@ -10,9 +10,10 @@
 
 /* The bits of CR4 that this model has. */
 u64 cpu_model_cr4_mask(const struct cpu_model *model);
+/* Those that may be set: in SMM CR4.VMXE is reserved (SDM "Protection of CR4.VMXE in SMM"). */
 static inline u64 cpu_cr4_mask(const struct cpu *cpu)
 {
-    return cpu_model_cr4_mask(cpu->model);
+    return cpu_model_cr4_mask(cpu->model) & ~(cpu->smm ? (u64)CR4_VMXE : 0);
 }
 
 /*

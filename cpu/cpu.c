@@ -9,6 +9,7 @@
 #include "cpu/lapic.h"
 #include "cpu/msr.h"
 #include "cpu/segment.h"
+#include "cpu/smm.h"
 
 struct cpu *cpu_new(struct cpu_group *group, unsigned index, const struct cpu_model *model)
 {
@@ -114,6 +115,7 @@ void cpu_reset(struct cpu *cpu, bool init)
     if (!init) {
         cpu->apic_base = LAPIC_DEFAULT_BASE | APIC_BASE_EN | (cpu->index ? 0 : APIC_BASE_BSP);
         cpu->pending = 0;
+        smm_reset(cpu);
     }
     lapic_reset(cpu->lapic, init);
     cpuid_query(cpu, 1, 0, id);
@@ -220,6 +222,7 @@ static void select_context(struct cpu *cpu)
         key.pcid = cpu->cr4 & CR4_PCIDE ? cpu->cr3 & 0xfff : 0;
         key.pkru = uses_pkru(cpu) ? cpu->pkru : 0;
     }
+    key.bits |= cpu->smm ? 128 : 0;
     key.pad = bypass;
     if (!cpu->ctx || memcmp(&cpu->ctx->key, &key, sizeof(key))) {
         cpu->ctx = tlb_find(&cpu->tlb_store, &key);
@@ -404,12 +407,14 @@ static void snap_virt(struct cpu *cpu, struct snap *s)
         cpu->virt->snap(cpu, s);
     else if (snap_loading(s) && (cpu->nonroot || cpu->exit.pending))
         snap_fail(s, "a processor without VMX in VMX non-root operation");
+    if (snap_loading(s) && cpu->nonroot && cpu->smm)
+        snap_fail(s, "a processor in SMM and in VMX non-root operation");
 }
 
 void cpu_snap(struct cpu *cpu, struct snap *s)
 {
     u64 flags = cpu_eflags(cpu);
-    snap_section(s, "cpu", 2);
+    snap_section(s, "cpu", 3);
     snap_expect(s, "CPU number", cpu->index);
     SNAP(s, cpu->gpr);
     SNAP(s, cpu->rip);
@@ -419,6 +424,7 @@ void cpu_snap(struct cpu *cpu, struct snap *s)
     snap_control(cpu, s);
     snap_fpu(cpu, s);
     snap_events(cpu, s);
+    smm_snap(cpu, s);
     msr_snap(cpu, s);
     lapic_snap(cpu->lapic, s);
     snap_virt(cpu, s);

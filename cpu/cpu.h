@@ -161,7 +161,7 @@ enum cc_op {
 enum {
     PEND_INTR = 1, /* the local APIC or the 8259 has an interrupt to deliver */
     PEND_NMI = 2,
-    PEND_SMI = 4,
+    PEND_SMI = 4, /* waits while cpu->smm */
     PEND_INIT = 8,
     PEND_SIPI = 16,
     PEND_VIRT = 32, /* an exit waits for a boundary: cpu->virt_attention */
@@ -199,6 +199,24 @@ struct xmm_reg {
 struct x87_reg {
     u64 mant;
     u16 se;
+};
+
+/* What an SMI keeps inside the processor, beside the save area in SMRAM. */
+struct smm_hidden {
+    u64 pdpte[4]; /* they stay what they are unless the handler changes CR3; */
+    u64 cr3;      /* ~0: they were not in use */
+    u64 debug_hits;
+    bool vmxe; /* CR4.VMXE */
+    bool nmi_blocked;
+    bool vm86; /* RFLAGS.VM and SS.DPL: restored where RSM returns to VMX operation */
+    u8 ss_dpl;
+};
+
+/* The I/O instruction during which an SMI came, if it is taken at tick `until`: cpu/smm.h. */
+struct smm_io {
+    u32 what; /* 0: none */
+    u64 until;
+    u64 rip, rcx, rsi, rdi; /* as before the access */
 };
 
 struct lapic;
@@ -265,6 +283,12 @@ struct cpu {
     bool mwait_masked;   /* the MWAIT under way ends with masked interrupts, too */
     u64 monitor_hpa;     /* of the line, ~0: not armed */
     u8 monitor_line[64]; /* what it held then */
+
+    /* System-management mode */
+    bool smm;
+    u32 smbase;
+    struct smm_hidden smm_hidden;
+    struct smm_io smm_io;
 
     /* Surroundings */
     unsigned index; /* 0 is the bootstrap processor */

@@ -143,7 +143,7 @@ void lapic_local(struct lapic *l, enum lvt n)
         local_fixed(l, n);
         break;
     case APIC_SMI:
-        unimplemented("system-management interrupt");
+        cpu_raise_pending(l->cpu, PEND_SMI);
         break;
     case APIC_NMI:
         cpu_raise_pending(l->cpu, PEND_NMI);

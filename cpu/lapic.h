@@ -3,7 +3,7 @@
  * The local APIC (SDM "Advanced Programmable Interrupt Controller (APIC)"), one for each CPU.
  *
  * It keeps cpu->pending up to date: PEND_INTR while there is an interrupt that lapic_ack() would
- * give, PEND_NMI, PEND_INIT and PEND_SIPI when one has been accepted. clock->now must be exact when
+ * give, PEND_NMI, PEND_SMI, PEND_INIT and PEND_SIPI when one has been accepted. clock->now must be exact when
  * a function of this header is called.
  */
 #ifndef CPU_LAPIC_H

@@ -64,7 +64,7 @@ static void receive(struct lapic *l, const struct lapic_msg *msg)
         lapic_accept(l, msg->vector, msg->level);
         break;
     case APIC_SMI:
-        unimplemented("system-management interrupt");
+        cpu_raise_pending(l->cpu, PEND_SMI);
         break;
     case APIC_NMI:
         cpu_raise_pending(l->cpu, PEND_NMI);

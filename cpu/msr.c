@@ -310,7 +310,7 @@ static bool write_xss(struct cpu *cpu, u64 *store, u64 val)
 }
 
 /* LMA follows LME and CR0.PG and can't be written; LME is fixed while paging is on. */
-static bool write_efer(struct cpu *cpu, u64 *store, u64 val)
+u64 msr_efer_mask(const struct cpu *cpu)
 {
     const struct cpu_model *model = cpu->model;
     u64 valid = EFER_LMA;
@@ -320,7 +320,12 @@ static bool write_efer(struct cpu *cpu, u64 *store, u64 val)
         valid |= EFER_LME;
     if (cpuid_has(model, FEAT_NX) && !(cpu->msr[MSR_MISC_ENABLE] & MISC_ENABLE_XD_DISABLE))
         valid |= EFER_NXE;
-    if ((val & ~valid) || (((val ^ *store) & EFER_LME) && (cpu->cr0 & CR0_PG)))
+    return valid;
+}
+
+static bool write_efer(struct cpu *cpu, u64 *store, u64 val)
+{
+    if ((val & ~msr_efer_mask(cpu)) || (((val ^ *store) & EFER_LME) && (cpu->cr0 & CR0_PG)))
         return false;
     *store = (val & ~EFER_LMA) | (*store & EFER_LMA);
     cpu_update_mode(cpu);

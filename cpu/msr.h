@@ -58,6 +58,8 @@ u64 msr_xss(const struct cpu *cpu);
 
 /* Is v canonical for this processor's widest linear address (what MSR loads are checked against)? */
 bool msr_canonical(const struct cpu_model *model, u64 v);
+/* The bits of IA32_EFER that exist now, LMA among them. */
+u64 msr_efer_mask(const struct cpu *cpu);
 /* May XSETBV load this into XCR0? (SDM "XSETBV") */
 bool msr_xcr0_valid(const struct cpu_model *model, u64 v);
 

@@ -6,6 +6,7 @@
 #include "cpu/control.h"
 #include "cpu/debug.h"
 #include "cpu/exec.h"
+#include "cpu/smm.h"
 
 /* The I/O permission bitmap is an array of bits, one a port, somewhere in a 32- or 64-bit TSS. */
 static bool bitmap_allows(struct cpu *cpu, const struct insn *i, u16 port, unsigned size)
@@ -37,18 +38,35 @@ bool cpu_io_allowed(struct cpu *cpu, const struct insn *i, u16 port, unsigned si
     return bitmap_allows(cpu, i, port, size);
 }
 
+/* Did the access bring an SMI, which was not waiting before? */
+static void note_smi(struct cpu *cpu, const struct insn *i, u32 before, u32 what)
+{
+    if (unlikely(cpu->pending & ~before & PEND_SMI))
+        smm_note_io(cpu, i, what);
+}
+
+static u32 access_of(u16 port, unsigned size)
+{
+    return (u32)port << SMM_IO_PORT_SHIFT | size << SMM_IO_SIZE_SHIFT;
+}
+
 static u64 port_read(struct cpu *cpu, const struct insn *i, u16 port, unsigned size)
 {
+    u32 before = cpu->pending;
     cpu->clock->now = cpu_now(cpu, i);
     debug_note_port(cpu, port, size);
-    return bus_io_read(cpu->bus, port, size);
+    u64 val = bus_io_read(cpu->bus, port, size);
+    note_smi(cpu, i, before, access_of(port, size) | SMM_IO_IN);
+    return val;
 }
 
 static void port_write(struct cpu *cpu, const struct insn *i, u16 port, unsigned size, u64 val)
 {
+    u32 before = cpu->pending;
     cpu->clock->now = cpu_now(cpu, i);
     debug_note_port(cpu, port, size);
     bus_io_write(cpu->bus, port, size, val & MASK(size * 8));
+    note_smi(cpu, i, before, access_of(port, size));
 }
 
 /* ---- IN, OUT: the port is an immediate or DX ---- */
@@ -148,6 +166,8 @@ static const struct insn *io_string(struct cpu *cpu, const struct insn *i, unsig
 {
     if (!step(cpu, i, size))
         return insn_fault(cpu, i);
+    if (unlikely(cpu->smm_io.what))
+        cpu->smm_io.what |= SMM_IO_STRING;
     return insn_leave(cpu, i);
 }
 
@@ -160,6 +180,8 @@ static const struct insn *io_repeat(struct cpu *cpu, const struct insn *i, unsig
         return insn_leave(cpu, i);
     if (!step(cpu, i, size))
         return insn_fault(cpu, i);
+    if (unlikely(cpu->smm_io.what))
+        cpu->smm_io.what |= SMM_IO_STRING | SMM_IO_REP;
     set_masked(cpu, RCX, left - 1, mask);
     if (left == 1)
         return insn_leave(cpu, i);

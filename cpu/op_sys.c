@@ -5,6 +5,7 @@
 #include "cpu/msr.h"
 #include "cpu/op_jump.h"
 #include "cpu/segment.h"
+#include "cpu/smm.h"
 
 /* ---- SYSCALL, SYSRET, SYSENTER, SYSEXIT: flat segments, descriptors are not read ---- */
 
@@ -311,6 +312,21 @@ BODY(do_mwait)
     return true;
 }
 SYS_FAMILY(SYS_LEAVE, mwait)
+
+/* ---- RSM ---- */
+
+static COLD HANDLER(op_rsm)
+{
+    if (!cpu->smm) {
+        cpu_fault(cpu, EXC_UD);
+        return insn_fault(cpu, i);
+    }
+    cpu->no_step = true;
+    if (smm_leave(cpu))
+        return insn_leave_at(cpu, i, cpu->rip);
+    return insn_leave(cpu, i);
+}
+FAMILY_ONE(rsm, op_rsm);
 
 /* ---- Caches (none are modelled), undefined instructions ---- */
 

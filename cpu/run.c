@@ -16,6 +16,7 @@
 #include "cpu/exec.h"
 #include "cpu/insn_log.h"
 #include "cpu/lapic.h"
+#include "cpu/smm.h"
 
 /* Instructions a CPU runs before the next one has its turn, with several CPUs. */
 #define QUANTUM 5000
@@ -153,12 +154,27 @@ static void finish_exception(struct cpu *cpu)
     cpu_deliver_exception(cpu);
 }
 
+/* Before the traps of the instruction that is done; a fault is delivered first. */
+static bool take_smi(struct cpu *cpu)
+{
+    if (likely(!(cpu->pending & PEND_SMI)) || cpu->exc.pending || !smm_open(cpu))
+        return false;
+    smm_enter(cpu);
+    return true;
+}
+
+/* INIT, and SIPI after it, wait for the end of SMM. */
+static bool init_open(const struct cpu *cpu)
+{
+    return (cpu->pending & (PEND_INIT | PEND_SIPI)) && !cpu->smm;
+}
+
 /* SDM "Priority Among Concurrent Events": one event, the foremost. True if one was taken. */
 static bool take_event(struct cpu *cpu)
 {
-    if (cpu->pending & PEND_INIT)
+    if ((cpu->pending & PEND_INIT) && init_open(cpu))
         return take_init(cpu), true;
-    if (cpu->pending & PEND_SIPI)
+    if ((cpu->pending & PEND_SIPI) && init_open(cpu))
         return take_sipi(cpu), true;
     if (cpu->activity == ACTIVITY_WAIT_SIPI || cpu->activity == ACTIVITY_SHUTDOWN)
         return false;
@@ -220,7 +236,7 @@ static void run_chunk(struct cpu *cpu, u64 count, bool single)
 static void step(struct cpu *cpu)
 {
     bool mov_ss = cpu->mov_ss_shadow, tf = cpu->eflags & FLAG_TF, rf = cpu->eflags & FLAG_RF;
-    bool nonroot = cpu->nonroot, shadow = cpu->irq_shadow;
+    bool nonroot = cpu->nonroot, smm = cpu->smm, shadow = cpu->irq_shadow;
     cpu->irq_shadow = cpu->mov_ss_shadow = cpu->no_step = false;
     if (!rf && !mov_ss && debug_fetch_hits(cpu))
         return;
@@ -234,9 +250,9 @@ static void step(struct cpu *cpu)
         cpu->irq_shadow = shadow;
         cpu->mov_ss_shadow = mov_ss;
     }
-    /* After a VM entry the flags are the guest's. */
+    /* After a VM entry or RSM the flags are another's. */
     if (cpu->exc.pending || cpu->exit.pending || cpu->clock->now == before ||
-        cpu->nonroot != nonroot)
+        cpu->nonroot != nonroot || cpu->smm != smm)
         return;
     if (rf)
         cpu->eflags &= ~FLAG_RF;
@@ -264,13 +280,23 @@ static bool wakes_for_exit(struct cpu *cpu)
                                     cpu->virt->boundary(cpu, BOUNDARY_EVENT, false)));
 }
 
+/* Devices' transfers are nobody's in SMM. */
+static void run_clock_events(struct cpu *cpu)
+{
+    ram_smm_view(&cpu->bus->ram, false);
+    clock_run(cpu->clock);
+    ram_smm_view(&cpu->bus->ram, cpu->smm);
+}
+
 static void run_until(struct cpu *cpu, u64 end)
 {
     struct clock *clock = cpu->clock;
     struct cpu_group *group = cpu->group;
     while (!group->stop && !group->resched) {
         if (clock->now >= clock->next)
-            clock_run(clock);
+            run_clock_events(cpu);
+        if (!cpu->exit.pending && take_smi(cpu))
+            continue;
         if (unlikely(cpu->exit.pending) ||
             (!cpu->exc.pending && boundary_exit(cpu, BOUNDARY_TRAP))) {
             cpu->virt->take_exit(cpu);
@@ -305,8 +331,8 @@ static void run_until(struct cpu *cpu, u64 end)
 /* Can this CPU do anything now? */
 static bool runnable(struct cpu *cpu)
 {
-    if (cpu->activity == ACTIVITY_RUN || (cpu->pending & (PEND_INIT | PEND_SIPI)) ||
-        unlikely(wakes_for_exit(cpu)))
+    if (cpu->activity == ACTIVITY_RUN || init_open(cpu) || unlikely(wakes_for_exit(cpu)) ||
+        ((cpu->pending & PEND_SMI) && smm_open(cpu)))
         return true;
     if (cpu->activity == ACTIVITY_WAIT_SIPI || cpu->activity == ACTIVITY_SHUTDOWN)
         return false;
@@ -358,8 +384,10 @@ void cpu_group_run(struct cpu_group *group)
         u64 slice = group->count > 1 ? QUANTUM : CLOCK_NEVER - clock->now;
         group->running = cpu;
         group->resched = false;
+        ram_smm_view(&group->bus->ram, cpu->smm);
         run_until(cpu, MIN(clock->now + slice, group->insn_limit));
         group->running = NULL;
+        ram_smm_view(&group->bus->ram, false);
         group->turn = (group->turn + 1) % group->count;
     }
 }

@@ -126,6 +126,13 @@ struct virt_ops {
     bool (*cr4_valid)(const struct cpu *cpu, u64 val);
     /* What RDTSC adds in non-root operation. */
     u64 (*tsc_offset)(const struct cpu *cpu);
+    /*
+     * SMI and RSM (SDM "Default Treatment of SMIs and SMM with VMX Operation ..."): VMX operation ends,
+     * kept inside, and goes on. rsm: the bits of CR0 that VMX operation fixes to 1 (CR0.PE unless the
+     * guest is unrestricted), 0: not in VMX operation.
+     */
+    void (*smi)(struct cpu *cpu);
+    u64 (*rsm)(struct cpu *cpu);
     void (*reset)(struct cpu *cpu);
     void (*snap)(struct cpu *cpu, struct snap *s);
 };

@@ -78,10 +78,15 @@ static bool within(u64 val, u64 ones, u64 may)
     return (val & ones) == ones && !(val & ~may);
 }
 
+u64 vmx_cr0_fixed(bool unrestricted)
+{
+    return unrestricted ? CR0_NE : CR0_FIXED0;
+}
+
 bool vmx_cr0_valid(const struct cpu_model *model, u64 val, bool unrestricted)
 {
     (void)model;
-    return within(val, unrestricted ? CR0_NE : CR0_FIXED0, CR0_FIXED1);
+    return within(val, vmx_cr0_fixed(unrestricted), CR0_FIXED1);
 }
 
 bool vmx_cr4_valid(const struct cpu *cpu, u64 val)

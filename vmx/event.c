@@ -191,6 +191,13 @@ static bool tpr_is_below(const struct cpu *cpu)
     return (c->primary & PRIMARY_TPR_SHADOW) && (c->tpr_threshold & 15) > vtpr >> 4;
 }
 
+bool vmx_monitor_trap_due(const struct cpu *cpu)
+{
+    const struct vmx *v = cpu->vmx;
+    bool progressed = v->mtf_from != NOT_YET && progress(cpu) != v->mtf_from;
+    return v->mtf_pending || ((v->ctl.primary & PRIMARY_MTF) && progressed);
+}
+
 static u32 trap_reason(struct cpu *cpu)
 {
     struct vmx *v = cpu->vmx;
@@ -198,8 +205,7 @@ static u32 trap_reason(struct cpu *cpu)
         return REASON_TPR_BELOW_THRESHOLD;
     if (v->mtf_from == NOT_YET)
         v->mtf_from = progress(cpu);
-    bool mtf = (v->ctl.primary & PRIMARY_MTF) && progress(cpu) != v->mtf_from;
-    return v->mtf_pending || mtf ? REASON_MONITOR_TRAP : NO_REASON;
+    return vmx_monitor_trap_due(cpu) ? REASON_MONITOR_TRAP : NO_REASON;
 }
 
 /* SDM "NMI-Window Exiting and Virtual-NMI Blocking", "Interrupt-Window Exiting and Virtual-Interrupt Delivery" */

@@ -53,6 +53,47 @@ static u64 tsc_offset(const struct cpu *cpu)
     return cpu->nonroot && (ctl->primary & PRIMARY_TSC_OFFSETTING) ? ctl->tsc_offset : 0;
 }
 
+/* ---- SMI and RSM ---- */
+
+static void smi(struct cpu *cpu)
+{
+    struct vmx *v = cpu->vmx;
+    v->smm = (struct vmx_smm){.on = v->on,
+                              .nonroot = cpu->nonroot,
+                              .pml_on = cpu->pml_on,
+                              .mtf_due = cpu->nonroot && vmx_monitor_trap_due(cpu),
+                              .virt_exits = cpu->virt_exits,
+                              .vpid = cpu->vpid,
+                              .eptp = cpu->eptp,
+                              .apic_access = cpu->apic_access};
+    v->on = cpu->nonroot = cpu->pml_on = false;
+    cpu->virt_exits = 0;
+    cpu->vpid = 0;
+    cpu->eptp = 0;
+    cpu->apic_access = NONE;
+    vmx_update_attention(cpu);
+}
+
+static u64 rsm(struct cpu *cpu)
+{
+    struct vmx *v = cpu->vmx;
+    const struct vmx_smm *from = &v->smm;
+    if (!from->on)
+        return 0;
+    v->on = true;
+    if (from->nonroot) {
+        cpu->nonroot = true;
+        cpu->pml_on = from->pml_on;
+        cpu->virt_exits = from->virt_exits;
+        cpu->vpid = from->vpid;
+        cpu->eptp = from->eptp;
+        cpu->apic_access = from->apic_access;
+        vmx_monitor_trap_start(cpu, from->mtf_due);
+        vmx_update_attention(cpu);
+    }
+    return vmx_cr0_fixed(from->nonroot && (v->ctl.secondary & SECONDARY_UNRESTRICTED_GUEST));
+}
+
 /* ---- Life ---- */
 
 static void reset(struct cpu *cpu)
@@ -67,6 +108,7 @@ static void reset(struct cpu *cpu)
     memset(&v->ctl, 0, sizeof(v->ctl));
     v->preemption_tick = CLOCK_NEVER;
     v->ple_first = v->ple_last = 0;
+    v->smm = (struct vmx_smm){0};
 }
 
 static void snap_vmcs(struct cpu *cpu, struct snap *s, struct vmcs *v)
@@ -76,10 +118,24 @@ static void snap_vmcs(struct cpu *cpu, struct snap *s, struct vmcs *v)
         *v = v->gpa == NONE ? (struct vmcs){.gpa = NONE} : vmcs_at(&cpu->bus->ram, v->gpa);
 }
 
+static void snap_smm(struct vmx_smm *smm, struct snap *s)
+{
+    u8 flags = (u8)(smm->on | smm->nonroot << 1 | smm->pml_on << 2 | smm->mtf_due << 3);
+    SNAP(s, flags);
+    smm->on = flags & 1;
+    smm->nonroot = flags & 2;
+    smm->pml_on = flags & 4;
+    smm->mtf_due = flags & 8;
+    SNAP(s, smm->virt_exits);
+    SNAP(s, smm->vpid);
+    SNAP(s, smm->eptp);
+    SNAP(s, smm->apic_access);
+}
+
 static void snap(struct cpu *cpu, struct snap *s)
 {
     struct vmx *v = cpu->vmx;
-    snap_section(s, "vmx", 1);
+    snap_section(s, "vmx", 2);
     SNAP(s, v->on);
     SNAP(s, v->vmxon_gpa);
     snap_vmcs(cpu, s, &v->current);
@@ -94,6 +150,7 @@ static void snap(struct cpu *cpu, struct snap *s)
     SNAP(s, v->mtf_from);
     SNAP(s, v->ple_first);
     SNAP(s, v->ple_last);
+    snap_smm(&v->smm, s);
     SNAP(s, v->entries);
     SNAP(s, v->exits);
     SNAP(s, v->exits_by_reason);
@@ -116,6 +173,8 @@ static const struct virt_ops ops = {
     .cr0_valid = cr0_valid,
     .cr4_valid = cr4_valid,
     .tsc_offset = tsc_offset,
+    .smi = smi,
+    .rsm = rsm,
     .reset = reset,
     .snap = snap,
 };

@@ -29,6 +29,14 @@ struct vmx_controls {
 
 #define VTPR 0x80u /* offset of the task priority in the virtual-APIC page */
 
+/* VMX operation while the processor is in SMM (SDM "Default Treatment of SMI Delivery"). */
+struct vmx_smm {
+    bool on, nonroot, pml_on, mtf_due;
+    u8 virt_exits;
+    u16 vpid;
+    u64 eptp, apic_access;
+};
+
 struct vmx {
     u64 limits[VMX_CLASSES]; /* vmx_control_limits(), exact: what this model's controls may be */
     u64 cr4_mask;            /* and CR4 */
@@ -45,6 +53,7 @@ struct vmx {
     bool tpr_due;     /* VTPR may have fallen below the threshold */
     u64 mtf_from;     /* instructions and events completed when the monitor trap began to wait */
     u64 ple_first, ple_last; /* PAUSE-loop exiting */
+    struct vmx_smm smm;
     u64 entries, exits, exits_by_reason[80];
 };
 
@@ -127,6 +136,8 @@ void vmx_preemption_event(void *opaque); /* opaque is the struct cpu */
  * injected (SDM "Monitor Trap Flag").
  */
 void vmx_monitor_trap_start(struct cpu *cpu, bool injected);
+/* Would the monitor trap exit at this boundary? */
+bool vmx_monitor_trap_due(const struct cpu *cpu);
 /* VTPR was written: is the TPR-threshold exit due? */
 void vmx_tpr_written(struct cpu *cpu);
 /* Recomputes cpu->virt_attention and cpu->virt_step from the controls and what waits. */
@@ -147,6 +158,7 @@ bool vmx_capability(const struct cpu_model *model, u32 msr, u64 *value);
 u64 vmx_control_limits(const struct cpu_model *model, enum vmx_class class, bool exact);
 const char *vmx_control_name(enum vmx_class class, u32 mask);
 /* In VMX operation; unrestricted: CR0 of a guest with that control. */
+u64 vmx_cr0_fixed(bool unrestricted); /* the bits that are 1 */
 bool vmx_cr0_valid(const struct cpu_model *model, u64 val, bool unrestricted);
 bool vmx_cr4_valid(const struct cpu *cpu, u64 val);
 bool vmx_eptp_valid(const struct cpu_model *model, u64 eptp);
