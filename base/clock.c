@@ -58,7 +58,7 @@ static void take_out(struct clock *clock, struct clock_event *ev)
 
 void clock_init(struct clock *clock, u64 hz)
 {
-    *clock = (struct clock){.hz = hz, .next = CLOCK_NEVER};
+    *clock = (struct clock){.hz = hz, .next = CLOCK_NEVER, .next_order = 1};
 }
 
 void clock_fini(struct clock *clock)
@@ -95,6 +95,11 @@ static void schedule(struct clock *clock, struct clock_event *ev, u64 when, u64 
 void clock_event_set(struct clock *clock, struct clock_event *ev, u64 when)
 {
     schedule(clock, ev, when, clock->next_order++);
+}
+
+void clock_event_first(struct clock *clock, struct clock_event *ev, u64 when)
+{
+    schedule(clock, ev, when, 0);
 }
 
 void clock_event_restore(struct clock *clock, struct clock_event *ev, u64 when, u64 order)

@@ -40,6 +40,8 @@ void clock_fini(struct clock *clock);
 void clock_event_init(struct clock_event *ev, const char *name, void (*fn)(void *), void *opaque);
 /* (Re)schedules ev for tick `when`; a tick in the past is due at once (at the next clock_run). */
 void clock_event_set(struct clock *clock, struct clock_event *ev, u64 when);
+/* The same, before all other events of that tick: for the one event that brings input from outside. */
+void clock_event_first(struct clock *clock, struct clock_event *ev, u64 when);
 /* Loading only: schedules with the saved place among events of the same tick. */
 void clock_event_restore(struct clock *clock, struct clock_event *ev, u64 when, u64 order);
 void clock_event_cancel(struct clock *clock, struct clock_event *ev);
