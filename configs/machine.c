@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/input.h"
 #include "configs/config.h"
 #include "configs/settings.h"
 #include "cpu/block.h"
@@ -54,6 +55,7 @@ static bool build(struct machine *m, const struct prop_node *root, const struct 
     if (ends)
         connect_ends(&set.pc, ends);
     m->firmware = set.pc.firmware.path;
+    set.pc.input = m->input;
     m->pc = pc_new(&m->group, &set.pc, &cause);
     return m->pc || settings_error(root, NULL, &cause, err);
 }
@@ -63,6 +65,7 @@ struct machine *machine_new(const struct prop_node *root, const struct machine_e
 {
     struct machine *m = xalloc(sizeof(*m));
     clock_init(&m->clock, FUNCTIONAL_HZ);
+    m->input = input_new(&m->clock);
     if (build(m, root, ends, err))
         return m;
     machine_free(m);
@@ -82,6 +85,7 @@ void machine_free(struct machine *m)
     block_cache_free(m->group.blocks);
     free(m->group.cpu);
     bus_fini(&m->bus);
+    input_free(m->input);
     clock_fini(&m->clock);
     free(m);
 }

@@ -16,8 +16,9 @@ struct machine {
     struct cpu_model model;
     struct cpu_group group;
     struct pc *pc;
-    bool firmware; /* it has firmware, which starts by itself */
-    u64 rsdp;      /* physical address of the ACPI root pointer, once machine_firmware() has run */
+    struct input_hub *input; /* what comes from outside (base/input.h) */
+    bool firmware;           /* it has firmware, which starts by itself */
+    u64 rsdp; /* physical address of the ACPI root pointer, once machine_firmware() has run */
 };
 
 /* The host's ends of its ports. */

@@ -350,6 +350,7 @@ static void skip_idle(struct cpu_group *group)
         group->idle(group->idle_opaque, when);
     else if (when == CLOCK_NEVER)
         group->stop = STOP_IDLE; /* nothing will ever happen again */
+    when = MIN(clock->next, group->insn_limit); /* something may have come meanwhile */
     if (group->stop || when == CLOCK_NEVER)
         return;
     clock->now = MAX(clock->now, when);

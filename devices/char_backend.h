@@ -12,8 +12,9 @@
  */
 struct char_backend {
     void (*put)(void *opaque, const u8 *bytes, size_t count);
+    void *opaque; /* of put */
     size_t (*get)(void *opaque, u8 *bytes, size_t max);
-    void *opaque;
+    void *get_opaque;
 };
 
 #endif

@@ -16,6 +16,7 @@
 #include "mmu/bus.h"
 
 struct pci_bus;
+struct input_hub;
 
 /*
  * The wires of the machine, inputs of device_env.line. The first 24 are the system interrupts: an
@@ -55,6 +56,7 @@ struct device_env {
     void *line_opaque;
     bool (*apic_send)(void *opaque, const struct apic_message *message); /* false: nobody took it */
     void *apic_opaque;
+    struct input_hub *input; /* where values of the host come from (base/input.h); may be NULL */
     struct pci_bus *pci; /* set when the host bridge exists */
 };
 

@@ -359,13 +359,19 @@ static void power_on(struct mc146818 *rtc)
     time_to_registers(rtc);
 }
 
+void mc146818_set_start(struct mc146818 *rtc, s64 start)
+{
+    rtc->start = rtc->synced = start;
+    time_to_registers(rtc);
+}
+
 static void *mc146818_create(const struct device_env *env, const void *config, struct error *err)
 {
     const struct mc146818_config *c = config;
     struct mc146818 *rtc = xalloc(sizeof(*rtc));
     (void)err;
     rtc->env = env;
-    rtc->start = c->host ? (s64)time(NULL) : (s64)c->start;
+    rtc->start = (s64)c->start;
     clock_event_init(&rtc->update, "rtc update", event_due, rtc);
     clock_event_init(&rtc->periodic, "rtc periodic", event_due, rtc);
     bus_map_io(env->bus, &(struct bus_region){0x70, 2, &rtc_ops, rtc, "mc146818"});

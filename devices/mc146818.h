@@ -10,7 +10,7 @@
 
 struct mc146818_config {
     u64 start; /* seconds since 1970-01-01 00:00:00 UTC at power-on */
-    u64 host;  /* not 0: begin at the host's date instead */
+    u64 host;  /* not 0: whoever runs the machine sets the host's date (mc146818_set_start) */
 };
 
 /* 2026-01-01 00:00:00 UTC */
@@ -19,6 +19,8 @@ struct mc146818_config {
 
 struct mc146818;
 
+/* The date at power-on, seconds since 1970 UTC, instead of the configured one. */
+void mc146818_set_start(struct mc146818 *rtc, s64 start);
 /* CMOS bytes that firmware keeps for itself (0x0e to 0x7f but the century). */
 void mc146818_set_cmos(struct mc146818 *rtc, u8 index, u8 value);
 

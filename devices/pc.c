@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/input.h"
 #include "cpu/lapic.h"
+#include "devices/char_queue.h"
 #include "devices/hpet.h"
 #include "devices/i440fx.h"
 #include "devices/i8042.h"
@@ -21,6 +23,13 @@ struct part {
     void *state;
 };
 
+/* What has come in for a serial port. */
+struct serial_in {
+    struct pc *pc;
+    unsigned n, source;
+    struct char_queue queue;
+};
+
 struct pc {
     struct device_env env;
     struct cpu_group *group;
@@ -30,7 +39,9 @@ struct pc {
     struct ioapic *ioapic;
     struct i440fx *chipset;
     struct acpi_pm *pm;
+    struct mc146818 *rtc;
     struct uart16550 *serial[PC_SERIAL_PORTS];
+    struct serial_in in[PC_SERIAL_PORTS];
     /* Levels of wires that meet: see enum device_line. */
     bool level[LINE_COUNT];
 };
@@ -116,12 +127,25 @@ static void *add(struct pc *pc, const struct device_class *class, const void *co
     return state;
 }
 
+static void serial_input(void *opaque, const u8 *bytes, size_t size)
+{
+    struct serial_in *in = opaque;
+    char_queue_put(&in->queue, bytes, size);
+    uart16550_poll(in->pc->serial[in->n]);
+}
+
 static bool add_serial(struct pc *pc, const struct pc_config *config, struct error *err)
 {
     for (unsigned n = 0; n < PC_SERIAL_PORTS; n++) {
         if (!config->serial[n].base)
             continue;
-        pc->serial[n] = add(pc, &uart16550_class, &config->serial[n], err);
+        struct uart16550_config port = config->serial[n];
+        struct serial_in *in = &pc->in[n];
+        *in = (struct serial_in){.pc = pc, .n = n};
+        in->source = input_source(config->input, n ? "serial1" : "serial0", serial_input, in);
+        port.backend.get = char_queue_get;
+        port.backend.get_opaque = &in->queue;
+        pc->serial[n] = add(pc, &uart16550_class, &port, err);
         if (!pc->serial[n])
             return false;
     }
@@ -169,7 +193,7 @@ static bool build(struct pc *pc, const struct pc_config *config, struct error *e
     if (config->firmware.path && !add_firmware(pc, config, err))
         return false;
     pc->pm = add(pc, &acpi_pm_class, NULL, err);
-    struct mc146818 *rtc = add(pc, &mc146818_class, &config->rtc, err);
+    struct mc146818 *rtc = pc->rtc = add(pc, &mc146818_class, &config->rtc, err);
     if (!pc->pm || !rtc)
         return false;
     note_memory(pc, rtc);
@@ -206,6 +230,7 @@ struct pc *pc_new(struct cpu_group *group, const struct pc_config *config, struc
         .line_opaque = pc,
         .apic_send = apic_send,
         .apic_opaque = pc,
+        .input = config->input,
     };
     if (!build(pc, config, err)) {
         pc_free(pc);
@@ -238,11 +263,13 @@ void pc_reset(struct pc *pc)
 void pc_snap(struct pc *pc, struct snap *s)
 {
     bool *flags[LINE_COUNT];
-    snap_section(s, "pc", 1);
+    snap_section(s, "pc", 2);
     snap_expect(s, "number of devices", pc->parts);
     for (unsigned n = 0; n < LINE_COUNT; n++)
         flags[n] = &pc->level[n];
     snap_flags(s, flags, LINE_COUNT);
+    for (unsigned n = 0; n < PC_SERIAL_PORTS; n++)
+        char_queue_snap(&pc->in[n].queue, s);
     for (unsigned n = 0; n < pc->parts; n++)
         pc->part[n].class->snap(pc->part[n].state, s);
 }
@@ -257,11 +284,19 @@ struct uart16550 *pc_serial(struct pc *pc, unsigned n)
     return n < PC_SERIAL_PORTS ? pc->serial[n] : NULL;
 }
 
-void pc_serial_poll(struct pc *pc)
+unsigned pc_serial_source(const struct pc *pc, unsigned n)
 {
-    for (unsigned n = 0; n < PC_SERIAL_PORTS; n++)
-        if (pc->serial[n])
-            uart16550_poll(pc->serial[n]);
+    return pc->in[n].source;
+}
+
+size_t pc_serial_room(const struct pc *pc, unsigned n)
+{
+    return char_queue_room(&pc->in[n].queue);
+}
+
+void pc_set_date(struct pc *pc, s64 seconds)
+{
+    mc146818_set_start(pc->rtc, seconds);
 }
 
 void pc_power_button(struct pc *pc)

@@ -18,6 +18,7 @@ struct pc_config {
     struct mc146818_config rtc;
     struct uart16550_config serial[PC_SERIAL_PORTS]; /* base 0: absent */
     struct debug_port_config debug;
+    struct input_hub *input;      /* NULL: nothing comes in */
     struct flash_config firmware; /* path NULL: none; something else starts the processors */
 };
 
@@ -42,8 +43,11 @@ void pc_shadow_ram(struct pc *pc);
 
 /* Serial port n; NULL if absent. */
 struct uart16550 *pc_serial(struct pc *pc, unsigned n);
-/* Bytes may have arrived at a serial port's backend. clock->now must be exact. */
-void pc_serial_poll(struct pc *pc);
+/* The input source of serial port n, and how many bytes it has room for; more would be lost. */
+unsigned pc_serial_source(const struct pc *pc, unsigned n);
+size_t pc_serial_room(const struct pc *pc, unsigned n);
+/* Before the machine runs for the first time: the date, seconds since 1970 UTC. */
+void pc_set_date(struct pc *pc, s64 seconds);
 /* The display; NULL if absent. */
 struct vga *pc_vga(struct pc *pc);
 void pc_power_button(struct pc *pc);

@@ -116,7 +116,7 @@ static void fill(struct uart16550 *uart)
     u8 bytes[FIFO_SIZE];
     if (!backend->get || (uart->mcr & MCR_LOOP) || uart->count >= capacity(uart))
         return;
-    size_t got = backend->get(backend->opaque, bytes, capacity(uart) - uart->count);
+    size_t got = backend->get(backend->get_opaque, bytes, capacity(uart) - uart->count);
     ASSERT(got <= capacity(uart) - uart->count);
     for (size_t n = 0; n < got; n++)
         fifo_push(uart, bytes[n]);

@@ -46,6 +46,8 @@ static const struct option_row rows[] = {
     {"--trace", "FILE", KIND_STRING, AT(trace), NULL, "write VM entries and exits to FILE, a line each (- for standard error)"},
     {"--save", "FILE@INSNS", KIND_SAVE, 0, NULL, "save the machine at tick INSNS, and go on"},
     {"--load", "FILE", KIND_STRING, AT(load_path), NULL, "go on from a saved machine"},
+    {"--record", "FILE", KIND_STRING, AT(record), NULL, "keep all outside input, with its ticks"},
+    {"--replay", "FILE", KIND_STRING, AT(replay), NULL, "repeat the input kept in FILE instead of taking any"},
     {"--set", "PATH=VALUE", KIND_SETTING, 0, NULL, "override one property of the configuration"},
     {"--pace", "host|max", KIND_PACE, 0, NULL, "let idle time pass as on the host, or skip it (default: host if input is live)"},
     {"--rtc", "host|fixed", KIND_RTC, 0, NULL, "start the real-time clock at the host's date, or at the fixed one (default)"},

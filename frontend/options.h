@@ -15,6 +15,7 @@ struct options {
     const char *trace; /* file for the trace, "-" for standard error */
     char *save_path;   /* --save FILE@INSNS */
     const char *load_path;
+    const char *record, *replay;
     const char *log;
     u64 save_at;                /* ticks since power-on */
     u64 max_insns;              /* UINT64_MAX: no limit */

@@ -2,26 +2,21 @@
 #include "frontend/session.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
+#include "base/input.h"
 #include "base/log.h"
 #include "configs/config.h"
 #include "configs/machine.h"
 #include "configs/settings.h"
 #include "devices/pc.h"
 #include "frontend/image.h"
+#include "frontend/outside.h"
+#include "frontend/recording.h"
 #include "frontend/stats.h"
 #include "traces/trace.h"
 #include "frontend/terminal.h"
-
-/*
- * Input is looked for at every tick that is a multiple of this (functional: instructions), so a run
- * that saves and one that loads look at the same ticks.
- */
-#define POLL_TICKS 2000000
-#define NS_PER_S UINT64_C(1000000000)
-#define IDLE_MAX_NS NS_PER_S
-#define LATE_MAX_NS INT64_C(1000000000)
 
 enum { END_SERIAL, END_DEBUG = PC_SERIAL_PORTS, ENDS };
 
@@ -29,112 +24,36 @@ struct session {
     const struct options *opt;
     struct terminal *end[ENDS]; /* NULL: no such port */
     struct machine *m;
-    struct clock_event poll; /* no part of the machine: it changes nothing and is never saved */
-    bool pace_host;
-    s64 late_ns; /* by how much idle time of the host exceeds that of the guest */
+    struct outside *outside;
+    int serial_watch;
+    bool host_date;
+    char *identity; /* for recordings */
 };
 
-static bool live(const struct session *s)
+/* ---- The terminal of the first serial port ---- */
+
+static bool serial_live(void *opaque)
 {
+    const struct session *s = opaque;
     return terminal_live(s->end[END_SERIAL]);
 }
 
-static u64 host_ns(void)
+static void serial_prepare(void *opaque, struct outside_wait *wait)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (u64)t.tv_sec * NS_PER_S + (u64)t.tv_nsec;
+    struct session *s = opaque;
+    s->serial_watch = outside_watch(wait, terminal_fd(s->end[END_SERIAL]), POLLIN);
 }
 
-static void stop_for_user(struct session *s, bool quit)
+static void serial_arrived(void *opaque, const struct outside_wait *wait)
 {
-    if ((quit || log_strict_hit) && s->m->group.stop == STOP_NONE)
+    struct session *s = opaque;
+    struct terminal *term = s->end[END_SERIAL];
+    u8 bytes[256];
+    if (outside_ready(wait, s->serial_watch) && terminal_read(term) &&
+        s->m->group.stop == STOP_NONE)
         s->m->group.stop = STOP_USER;
-}
-
-/* The event is there as long as something outside may want the run to end or input may come. */
-static void set_poll(struct session *s)
-{
-    struct clock *clock = &s->m->clock;
-    if (live(s) || log_strict)
-        clock_event_set(clock, &s->poll, (clock->now / POLL_TICKS + 1) * POLL_TICKS);
-}
-
-static void poll_event(void *opaque)
-{
-    struct session *s = opaque;
-    bool quit = false;
-    if (terminal_poll(s->end[END_SERIAL], 0, &quit))
-        pc_serial_poll(s->m->pc);
-    stop_for_user(s, quit);
-    set_poll(s);
-}
-
-/* Nothing but our own event is to come, and no input. */
-static bool idle_for_ever(const struct session *s)
-{
-    const struct clock *clock = &s->m->clock;
-    return !live(s) && clock->count == clock_event_queued(&s->poll) &&
-           s->m->group.insn_limit == CLOCK_NEVER;
-}
-
-/* When something will happen by itself: the next event that isn't our own, or the limit. */
-static u64 next_tick(struct session *s)
-{
-    struct clock *clock = &s->m->clock;
-    bool queued = clock_event_queued(&s->poll);
-    clock_event_cancel(clock, &s->poll);
-    u64 tick = MIN(clock->next, s->m->group.insn_limit);
-    if (queued)
-        clock_event_set(clock, &s->poll, s->poll.when);
-    return tick;
-}
-
-/*
- * Idle time passes in host time until tick `end` or until input comes. What the host slept too long
- * is made up for by sleeping less later; what the machine took to execute is not.
- */
-static void pass_time(struct session *s, u64 end)
-{
-    struct clock *clock = &s->m->clock;
-    u64 most = clock->now + clock_from_units(clock, IDLE_MAX_NS, NS_PER_S);
-    bool quit = false;
-    end = MIN(end, most);
-    s64 ahead = (s64)clock_to_units(clock, end - clock->now, NS_PER_S);
-    u64 begin = host_ns();
-    bool input = terminal_poll(s->end[END_SERIAL],
-                               ahead > s->late_ns ? (u64)(ahead - s->late_ns) : 0, &quit);
-    s->late_ns += (s64)(host_ns() - begin);
-    if (input && s->late_ns < ahead)
-        ahead = MAX(s->late_ns, 0);
-    s->late_ns = MIN(s->late_ns - ahead, LATE_MAX_NS);
-    clock->now = MIN(end, clock->now + clock_from_units(clock, (u64)ahead, NS_PER_S));
-    if (input)
-        pc_serial_poll(s->m->pc);
-    stop_for_user(s, quit);
-}
-
-/*
- * All CPUs are idle until tick `when`, which may be that of our own event. Without --pace host the
- * clock is moved on by the caller, and input has an effect at that event only.
- */
-static void idle(void *opaque, u64 when)
-{
-    struct session *s = opaque;
-    bool quit = false;
-    (void)when;
-    if (idle_for_ever(s)) {
-        s->m->group.stop = STOP_IDLE;
-        return;
-    }
-    if (!live(s))
-        return;
-    u64 end = next_tick(s);
-    if (s->pace_host)
-        pass_time(s, end);
-    else if (end == CLOCK_NEVER)
-        terminal_poll(s->end[END_SERIAL], IDLE_MAX_NS, &quit);
-    stop_for_user(s, quit);
+    size_t size = MIN(sizeof(bytes), pc_serial_room(s->m->pc, 0));
+    input_put(s->m->input, pc_serial_source(s->m->pc, 0), bytes, terminal_take(term, bytes, size));
 }
 
 static int status_of(const struct session *s)
@@ -225,28 +144,55 @@ static bool build(struct session *s, const struct prop_node *root, struct error 
     struct machine_ends ends = {0};
     if (!settings_read(root, &set, err) || !open_ends(s, &set, &ends, err))
         return false;
-    s->pace_host = s->opt->pace_given ? s->opt->pace_host : terminal_paced(s->end[END_SERIAL]);
+    s->host_date = set.pc.rtc.host;
     s->m = machine_new(root, &ends, err);
-    return s->m;
+    if (!s->m)
+        return false;
+    s->outside = outside_new(s->m, s->opt->pace_given ? s->opt->pace_host
+                                                      : terminal_paced(s->end[END_SERIAL]));
+    outside_add(s->outside,
+                &(struct outside_client){s, serial_live, serial_prepare, serial_arrived});
+    return true;
+}
+
+static bool configure(struct session *s, struct error *err)
+{
+    struct prop_node *root = config_load(s->opt->machine, err);
+    bool ok = root;
+    for (unsigned k = 0; ok && k < s->opt->set_count; k++)
+        ok = prop_set_path(root, s->opt->set[k], err);
+    ok = ok && build(s, root, err);
+    if (ok && (s->opt->record || s->opt->replay))
+        ok = (s->identity = recording_identity(root, s->opt, err));
+    prop_free(root);
+    return ok;
+}
+
+/* The machine is as it will start; from here on, what comes from outside counts. */
+static bool open_input(struct session *s, struct error *err)
+{
+    struct input_hub *hub = s->m->input;
+    unsigned date = input_source(hub, "date", NULL, NULL);
+    if (s->opt->replay && !input_replay(hub, s->opt->replay, s->identity, err))
+        return error_prefix(err, "--replay");
+    if (s->opt->record && !input_record(hub, s->opt->record, s->identity, err))
+        return error_prefix(err, "--record");
+    if (s->host_date && !s->opt->load_path)
+        pc_set_date(s->m->pc, (s64)input_value(hub, date, (u64)time(NULL)));
+    return true;
 }
 
 static bool prepare(struct session *s, struct error *err)
 {
     if (s->opt->log && !log_enable(s->opt->log, err))
         return error_prefix(err, "--log");
-    struct prop_node *root = config_load(s->opt->machine, err);
-    bool ok = root;
-    for (unsigned k = 0; ok && k < s->opt->set_count; k++)
-        ok = prop_set_path(root, s->opt->set[k], err);
-    ok = ok && build(s, root, err);
-    prop_free(root);
-    if (!ok)
+    if (!configure(s, err))
         return false;
     if (s->opt->load_path)
-        return load_snapshot(s, err);
+        return load_snapshot(s, err) && open_input(s, err);
     if (!s->opt->kernel && !s->m->firmware)
         return error_set(err, "nothing to run: --kernel, --bios or --load FILE is needed");
-    return start(s, err);
+    return start(s, err) && open_input(s, err);
 }
 
 /* Runs to the next thing the session must do by itself. */
@@ -280,45 +226,72 @@ static bool run(struct session *s, struct error *err)
 {
     const struct options *opt = s->opt;
     const struct clock *clock = &s->m->clock;
+    u64 limit = MIN(opt->max_insns, input_end(s->m->input));
     if (!opt->save_path)
-        return run_until(s, opt->max_insns, err);
+        return run_until(s, limit, err);
     if (opt->save_at < clock->now)
         return error_set(err, "--save: the machine loaded is at tick %llu already",
                          (unsigned long long)clock->now);
-    if (!run_until(s, MIN(opt->save_at, opt->max_insns), err))
+    if (!run_until(s, MIN(opt->save_at, limit), err))
         return false;
     if (s->m->group.stop != STOP_LIMIT || clock->now < opt->save_at)
         return error_set(err, "--save: the run ended at tick %llu, before %llu",
                          (unsigned long long)clock->now, (unsigned long long)opt->save_at);
-    clock_event_cancel(&s->m->clock, &s->poll);
+    outside_stop(s->outside);
     if (!save_snapshot(s, err))
         return false;
-    set_poll(s);
-    return run_until(s, opt->max_insns, err);
+    outside_start(s->outside);
+    return run_until(s, limit, err);
+}
+
+/* A replay that reached its end, or went another way. True: *status says how the run ended. */
+static bool replay_ended(struct session *s, int *status)
+{
+    const struct input_hub *hub = s->m->input;
+    if (input_diverged(hub)) {
+        fprintf(stderr,
+                "testudo: --replay: the run is not the recorded one: it asked for a value of "
+                "the host that the recording does not have\n");
+        *status = STATUS_USAGE;
+        return true;
+    }
+    if (s->m->group.stop != STOP_LIMIT || s->m->clock.now < input_end(hub))
+        return false;
+    fprintf(stderr, "testudo: the recording ends at tick %llu\n",
+            (unsigned long long)s->m->clock.now);
+    *status = STATUS_OK;
+    return true;
+}
+
+static int run_and_report(struct session *s, struct error *err)
+{
+    const struct options *opt = s->opt;
+    int status = STATUS_USAGE;
+    struct stats_host begin = stats_now();
+    begin.ticks = s->m->clock.now;
+    outside_start(s->outside);
+    bool ok = run(s, err);
+    close_ends(s);
+    if (ok && !replay_ended(s, &status))
+        status = status_of(s);
+    if (!input_close(s->m->input, s->m->group.stop != STOP_USER, err))
+        status = STATUS_USAGE;
+    if (opt->stats && !stats_write(opt->stats, s->m, &begin, err))
+        status = STATUS_USAGE;
+    if (!trace_close(err))
+        status = STATUS_USAGE;
+    return status;
 }
 
 int session_run(const struct options *opt, struct error *err)
 {
     struct session s = {.opt = opt};
     int status = STATUS_USAGE;
-    if (prepare(&s, err) && (!opt->trace || trace_open(opt->trace, err))) {
-        struct stats_host begin = stats_now();
-        begin.ticks = s.m->clock.now;
-        s.m->group.idle = idle;
-        s.m->group.idle_opaque = &s;
-        clock_event_init(&s.poll, "poll", poll_event, &s);
-        set_poll(&s);
-        bool ok = run(&s, err);
-        close_ends(&s);
-        if (ok)
-            status = status_of(&s);
-        if (opt->stats && !stats_write(opt->stats, s.m, &begin, err))
-            status = STATUS_USAGE;
-        clock_event_cancel(&s.m->clock, &s.poll);
-        if (!trace_close(err))
-            status = STATUS_USAGE;
-    }
+    if (prepare(&s, err) && (!opt->trace || trace_open(opt->trace, err)))
+        status = run_and_report(&s, err);
+    outside_free(s.outside);
     machine_free(s.m);
     close_ends(&s);
+    free(s.identity);
     return status;
 }

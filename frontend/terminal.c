@@ -141,9 +141,8 @@ static void put_bytes(void *opaque, const u8 *bytes, size_t count)
     }
 }
 
-static size_t get_bytes(void *opaque, u8 *bytes, size_t max)
+size_t terminal_take(struct terminal *term, u8 *bytes, size_t max)
 {
-    struct terminal *term = opaque;
     size_t n = MIN(max, term->count);
     memcpy(bytes, term->input + term->first, n);
     term->first += n;
@@ -153,7 +152,7 @@ static size_t get_bytes(void *opaque, u8 *bytes, size_t max)
 
 struct char_backend terminal_backend(struct terminal *term)
 {
-    return (struct char_backend){put_bytes, get_bytes, term};
+    return (struct char_backend){.put = put_bytes, .opaque = term};
 }
 
 bool terminal_live(const struct terminal *term)
@@ -191,30 +190,26 @@ static void take_input(struct terminal *term, const u8 *bytes, size_t count, boo
     }
 }
 
-/* fd -1: only waits. */
-static bool wait_readable(int fd, u64 wait_ns)
+size_t terminal_pending(const struct terminal *term)
 {
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    struct timespec wait = {(time_t)(wait_ns / 1000000000), (long)(wait_ns % 1000000000)};
-    return ppoll(&p, 1, &wait, NULL) > 0;
+    return term->count;
 }
 
-/*
- * A file or a pipe is read when all that was read before is taken, so nothing of it is lost. A
- * terminal is read always, or nobody would see Ctrl-A X when the guest does not listen.
- */
-bool terminal_poll(struct terminal *term, u64 wait_ns, bool *quit)
+int terminal_fd(const struct terminal *term)
 {
-    bool look = !term->count || term->raw;
-    if (term->in < 0 || !wait_readable(look ? term->in : -1, wait_ns))
-        return term->count;
+    return !term->count || term->raw ? term->in : -1;
+}
+
+bool terminal_read(struct terminal *term)
+{
     u8 bytes[256];
+    bool quit = false;
     ssize_t n = read(term->in, bytes, sizeof(bytes));
     if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
         term->in = -1;
     memmove(term->input, term->input + term->first, term->count);
     term->first = 0;
     if (n > 0)
-        take_input(term, bytes, (size_t)n, quit);
-    return term->count;
+        take_input(term, bytes, (size_t)n, &quit);
+    return quit;
 }

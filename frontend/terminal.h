@@ -20,6 +20,7 @@ struct terminal;
  */
 struct terminal *terminal_open(const char *spec, bool input, struct error *err);
 void terminal_close(struct terminal *term);
+/* Its output. */
 struct char_backend terminal_backend(struct terminal *term);
 
 /* Can input arrive (then an idle machine waits for it in host time)? False after end of file. */
@@ -29,9 +30,16 @@ bool terminal_live(const struct terminal *term);
 bool terminal_paced(const struct terminal *term);
 
 /*
- * Takes in what has arrived, waiting up to wait_ns host nanoseconds for more than was there. True:
- * there is input for the device. *quit is set when Ctrl-A X was typed.
+ * Where to wait for input; -1: nowhere. A file or a pipe is read when all that was read before is taken,
+ * so nothing of it is lost. A terminal is read always, or nobody would see Ctrl-A X when the guest does
+ * not listen.
  */
-bool terminal_poll(struct terminal *term, u64 wait_ns, bool *quit);
+int terminal_fd(const struct terminal *term);
+/* Reads what is there, without waiting. True: Ctrl-A X was typed. */
+bool terminal_read(struct terminal *term);
+/* Bytes that were read and not handed out. */
+size_t terminal_pending(const struct terminal *term);
+/* Hands out up to max of them. */
+size_t terminal_take(struct terminal *term, u8 *bytes, size_t max);
 
 #endif

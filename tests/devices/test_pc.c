@@ -4,7 +4,9 @@
 
 #include <string.h>
 
+#include "base/input.h"
 #include "cpu/lapic.h"
+#include "devices/char_queue.h"
 #include "devices/hpet.h"
 #include "devices/ioapic.h"
 #include "tests/suite.h"
@@ -158,8 +160,36 @@ START_TEST(serial_port)
     out8(0x3fc, 0x08);
     out8(0x3f9, 0x02);
     ck_assert_uint_eq(message_count, 1);
-    pc_serial_poll(pc);
     end();
+}
+END_TEST
+
+/* What comes in waits until the guest has read what came before it. */
+START_TEST(serial_input_comes_through_the_hub)
+{
+    struct error err = {{0}};
+    static u8 typed[CHAR_QUEUE_SIZE + 100];
+    begin();
+    pc_free(pc);
+    struct input_hub *hub = input_new(&ticks);
+    config.input = hub;
+    pc = pc_new(&group, &config, &err);
+    ck_assert_ptr_nonnull(pc);
+    for (unsigned n = 0; n < sizeof(typed); n++)
+        typed[n] = (u8)(n * 7 + n / 256);
+    ck_assert_uint_eq(pc_serial_room(pc, 0), CHAR_QUEUE_SIZE);
+    input_put(hub, pc_serial_source(pc, 0), typed, sizeof(typed));
+    ck_assert(!(bus_io_read(&bus, 0x3fd, 1) & 1));
+    run_to(ticks.now + 1);
+    /* One byte is in the receive register, as the FIFO is off. */
+    ck_assert_uint_eq(pc_serial_room(pc, 0), 1);
+    unsigned got = 0;
+    for (; bus_io_read(&bus, 0x3fd, 1) & 1; got++)
+        ck_assert_uint_eq(bus_io_read(&bus, 0x3f8, 1), typed[got]);
+    ck_assert_uint_eq(got, CHAR_QUEUE_SIZE);
+    ck_assert_uint_eq(pc_serial_room(pc, 0), CHAR_QUEUE_SIZE);
+    end();
+    input_free(hub);
 }
 END_TEST
 
@@ -238,5 +268,6 @@ START_TEST(overlapping_serial_ports_are_refused)
 END_TEST
 
 SUITE_MAIN("pc", &timer_reaches_both_controllers, &hpet_replaces_the_timer,
-           &level_interrupt_ends_by_broadcast, &serial_port, &cmos_knows_the_memory,
-           &reset_quiets_everything, &noise_everywhere, &overlapping_serial_ports_are_refused)
+           &level_interrupt_ends_by_broadcast, &serial_port, &serial_input_comes_through_the_hub,
+           &cmos_knows_the_memory, &reset_quiets_everything, &noise_everywhere,
+           &overlapping_serial_ports_are_refused)

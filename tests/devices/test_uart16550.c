@@ -31,7 +31,7 @@ static size_t take(void *opaque, u8 *bytes, size_t max)
 static void begin(void)
 {
     device_config_init(&uart16550_class, &config);
-    config.backend = (struct char_backend){put, take, NULL};
+    config.backend = (struct char_backend){.put = put, .get = take};
     sent[0] = 0;
     waiting = "";
     uart = harness_make(&uart16550_class, &config);

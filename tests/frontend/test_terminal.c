@@ -2,6 +2,7 @@
 #include "frontend/terminal.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,12 +52,20 @@ static struct terminal *open_stdio(void)
     return term;
 }
 
+/* Looks once, waiting so long: is there anything to be taken? */
+static bool look(struct terminal *term, u64 wait_ns, bool *quit)
+{
+    struct pollfd p = {.fd = terminal_fd(term), .events = POLLIN};
+    if (p.fd >= 0 && poll(&p, 1, (int)(wait_ns / 1000000)) > 0 && terminal_read(term))
+        *quit = true;
+    return terminal_pending(term);
+}
+
 /* What the device gets, as a string. */
 static const char *taken(struct terminal *term)
 {
     static char bytes[8192];
-    struct char_backend end = terminal_backend(term);
-    size_t n = end.get(end.opaque, (u8 *)bytes, sizeof(bytes) - 1);
+    size_t n = terminal_take(term, (u8 *)bytes, sizeof(bytes) - 1);
     bytes[n] = 0;
     return bytes;
 }
@@ -75,11 +84,11 @@ START_TEST(a_terminal_is_raw_while_it_is_open)
     struct terminal *term = open_stdio();
     bool quit = false;
     ck_assert(is_raw() && terminal_live(term));
-    ck_assert(!terminal_poll(term, 0, &quit));
+    ck_assert(!look(term, 0, &quit));
     type(master, "a\003b\r");
-    ck_assert(terminal_poll(term, WAIT_NS, &quit) && !quit);
+    ck_assert(look(term, WAIT_NS, &quit) && !quit);
     ck_assert_str_eq(taken(term), "a\003b\r");
-    ck_assert(!terminal_poll(term, 0, &quit));
+    ck_assert(!look(term, 0, &quit));
     terminal_close(term);
     ck_assert(!is_raw());
     term = open_stdio();
@@ -96,11 +105,11 @@ START_TEST(ctrl_a_is_an_escape)
     struct terminal *term = open_stdio();
     bool quit = false;
     type(master, "1\001\0012\001z3\001");
-    ck_assert(terminal_poll(term, WAIT_NS, &quit) && !quit);
+    ck_assert(look(term, WAIT_NS, &quit) && !quit);
     ck_assert_str_eq(taken(term), "1\0012"
                                   "3");
     type(master, "x");
-    ck_assert(!terminal_poll(term, WAIT_NS, &quit) && quit);
+    ck_assert(!look(term, WAIT_NS, &quit) && quit);
     terminal_close(term);
     close(master);
 }
@@ -118,11 +127,11 @@ START_TEST(quitting_works_when_nobody_listens)
     text[200] = 0;
     for (unsigned n = 0; n < 40; n++) {
         type(master, text);
-        ck_assert(terminal_poll(term, WAIT_NS, &quit) && !quit);
+        ck_assert(look(term, WAIT_NS, &quit) && !quit);
     }
     type(master, "\001X");
     for (unsigned n = 0; n < 100 && !quit; n++)
-        ck_assert(terminal_poll(term, WAIT_NS, &quit));
+        ck_assert(look(term, WAIT_NS, &quit));
     ck_assert(quit);
     ck_assert_uint_eq(strlen(taken(term)), 4096);
     terminal_close(term);
@@ -137,7 +146,7 @@ START_TEST(hanging_up_ends_input)
     struct terminal *term = open_stdio();
     bool quit = false;
     close(master);
-    ck_assert(!terminal_poll(term, WAIT_NS, &quit) && !quit);
+    ck_assert(!look(term, WAIT_NS, &quit) && !quit);
     ck_assert(!terminal_live(term));
     terminal_close(term);
 }
@@ -174,17 +183,17 @@ START_TEST(a_pipe_is_taken_as_it_is)
     struct terminal *term = open_stdio();
     bool quit = false;
     type(fd, "ls\001x\n");
-    ck_assert(terminal_poll(term, WAIT_NS, &quit) && !quit);
+    ck_assert(look(term, WAIT_NS, &quit) && !quit);
     type(fd, "later");
-    ck_assert(terminal_poll(term, 0, &quit));
+    ck_assert(look(term, 0, &quit));
     ck_assert_str_eq(taken(term), "ls\001x\n");
     close(fd);
-    ck_assert(terminal_poll(term, WAIT_NS, &quit));
+    ck_assert(look(term, WAIT_NS, &quit));
     ck_assert_str_eq(taken(term), "later");
     ck_assert(terminal_live(term));
-    ck_assert(!terminal_poll(term, WAIT_NS, &quit));
+    ck_assert(!look(term, WAIT_NS, &quit));
     ck_assert(!terminal_live(term) && !quit);
-    ck_assert(!terminal_poll(term, WAIT_NS, &quit));
+    ck_assert(!look(term, WAIT_NS, &quit));
     terminal_close(term);
 }
 END_TEST
@@ -195,7 +204,6 @@ START_TEST(a_pipe_loses_nothing)
     enum { TOTAL = 3000 };
     int fd = use_pipe();
     struct terminal *term = open_stdio();
-    struct char_backend end = terminal_backend(term);
     char text[TOTAL + 1] = {0}, got[TOTAL + 64];
     size_t count = 0, portion = 1;
     bool quit = false;
@@ -203,8 +211,8 @@ START_TEST(a_pipe_loses_nothing)
         text[n] = (char)('a' + n % 26);
     type(fd, text);
     close(fd);
-    while (terminal_poll(term, 0, &quit)) {
-        count += end.get(end.opaque, (u8 *)got + count, portion);
+    while (look(term, 0, &quit)) {
+        count += terminal_take(term, (u8 *)got + count, portion);
         portion = portion % 17 + 1;
         ck_assert_uint_le(count, TOTAL);
     }
@@ -228,7 +236,7 @@ START_TEST(files_and_nothing)
     end.put(end.opaque, (const u8 *)"hello", 5);
     end = terminal_backend(none);
     end.put(end.opaque, (const u8 *)"hello", 5);
-    ck_assert(!terminal_poll(file, WAIT_NS, &quit) && !terminal_poll(none, WAIT_NS, &quit));
+    ck_assert(!look(file, WAIT_NS, &quit) && !look(none, WAIT_NS, &quit));
     terminal_close(file);
     terminal_close(none);
     FILE *f = fopen(path, "r");
