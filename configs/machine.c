@@ -11,7 +11,6 @@
 #include "cpu/block.h"
 #include "cpu/lapic.h"
 #include "cpu/msr.h"
-#include "devices/acpi.h"
 #include "devices/pc.h"
 #include "vmx/vmx.h"
 
@@ -33,6 +32,7 @@ static void connect_ends(struct pc_config *pc, const struct machine_ends *ends)
     for (unsigned n = 0; n < PC_SERIAL_PORTS; n++)
         pc->serial[n].backend = ends->serial[n];
     pc->debug.backend = ends->debug;
+    pc->debug.firmware = ends->firmware_log;
 }
 
 static bool build(struct machine *m, const struct prop_node *root, const struct machine_ends *ends,
@@ -104,8 +104,7 @@ bool machine_firmware(struct machine *m, struct error *err)
         msr_firmware(m->group.cpu[n]);
         lapic_virtual_wire(m->group.cpu[n]->lapic);
     }
-    pc_shadow_ram(m->pc);
-    return acpi_install(&m->bus.ram, m->group.count, &m->rsdp, err);
+    return pc_preset(m->pc, &m->rsdp, err);
 }
 
 void machine_drop_caches(struct machine *m)

@@ -31,13 +31,17 @@ static const struct prop_desc cpu_props[] = {
      .help = "number of processors"},
     {.name = "features", .type = PROP_STRING, .preset = "", .help = "changes: +name,-name"},
 };
+#define TO_HELP "stdio, file:PATH or none"
 static const struct prop_desc firmware_props[] = {
     {.name = "file",
      .type = PROP_STRING,
      .preset = "",
      .help = "image of the firmware's chip; empty: none, --kernel is started directly"},
+    {.name = "log",
+     .type = PROP_STRING,
+     .preset = "none",
+     .help = "what it writes to port 0x402: " TO_HELP},
 };
-#define TO_HELP "stdio, file:PATH or none"
 static const struct prop_desc serial_props[] = {
     {.name = "to", .type = PROP_STRING, .preset = "stdio", .help = TO_HELP},
 };
@@ -185,13 +189,13 @@ static void read_device(const struct reading *r, void *config)
 }
 
 /* Presets are good, so there is an attribute to speak of. */
-static bool check_to(const struct reading *r, const char *to, struct error *err)
+static bool check_to(const struct reading *r, const char *name, const char *to, struct error *err)
 {
     if (!strcmp(to, "stdio") || !strcmp(to, "none") || (!strncmp(to, "file:", 5) && to[5]))
         return true;
-    const struct prop_attr *attr = prop_attr(r->node, "to");
+    const struct prop_attr *attr = prop_attr(r->node, name);
     struct prop_node place = {.name = r->node->name, .file = attr->file, .line = attr->line};
-    return prop_error(&place, err, "to=\"%s\": expected " TO_HELP, to);
+    return prop_error(&place, err, "%s=\"%s\": expected " TO_HELP, name, to);
 }
 
 static bool read_ports(const struct prop_node *root, struct settings *set, struct error *err)
@@ -203,7 +207,7 @@ static bool read_ports(const struct prop_node *root, struct settings *set, struc
             break;
         read_device(&r, &set->pc.serial[n]);
         set->serial_to[n] = value(&r, 0).string;
-        if (!check_to(&r, set->serial_to[n], err))
+        if (!check_to(&r, "to", set->serial_to[n], err))
             return false;
     }
     if (set->serial_to[1] && !strcmp(set->serial_to[0], "stdio") &&
@@ -211,7 +215,7 @@ static bool read_ports(const struct prop_node *root, struct settings *set, struc
         return prop_error(r.node, err, "to=\"stdio\": the first serial port is there already");
     reading_begin(&r, root, DEBUG, 0);
     set->debug_to = value(&r, 0).string;
-    return check_to(&r, set->debug_to, err);
+    return check_to(&r, "to", set->debug_to, err);
 }
 
 bool settings_read(const struct prop_node *root, struct settings *set, struct error *err)
@@ -229,6 +233,11 @@ bool settings_read(const struct prop_node *root, struct settings *set, struct er
     reading_begin(&r, root, FIRMWARE, 0);
     set->firmware = value(&r, 0).string;
     set->pc.firmware.path = set->firmware[0] ? set->firmware : NULL;
+    set->firmware_log = value(&r, 1).string;
+    if (!check_to(&r, "log", set->firmware_log, err))
+        return false;
+    if (!strcmp(set->firmware_log, "none"))
+        set->firmware_log = NULL; /* firmware that finds no port is faster */
     reading_begin(&r, root, RTC, 0);
     read_device(&r, &set->pc.rtc);
     return read_ports(root, set, err);

@@ -19,7 +19,7 @@ struct settings {
     struct pc_config pc;  /* without backends */
     /* Where a port leads: "stdio", "file:PATH", "none"; NULL: there is no such port. */
     const char *serial_to[PC_SERIAL_PORTS];
-    const char *debug_to;
+    const char *debug_to, *firmware_log;
 };
 
 /* All of root, a <machine> element: anything unknown or out of range is an error. */

@@ -201,13 +201,6 @@ static void leaf_vendor(const struct cpu_model *model, u32 out[4])
     memcpy(&out[ECX], model->vendor + 8, 4);
 }
 
-u32 cpuid_signature(const struct cpu_model *model)
-{
-    unsigned family = MIN(model->family, 15u), extended = model->family - family;
-    return model->stepping | (model->model & 15) << 4 | family << 8 | (model->model >> 4) << 16 |
-           extended << 20;
-}
-
 static void leaf_features(const struct cpu *cpu, u32 out[4])
 {
     const struct cpu_model *model = cpu->model;

@@ -105,7 +105,12 @@ bool cpu_model_finish(struct cpu_model *m, struct error *err);
 void cpuid_query(const struct cpu *cpu, u32 leaf, u32 subleaf, u32 out[4]);
 
 /* CPUID.1:EAX of the model. */
-u32 cpuid_signature(const struct cpu_model *model);
+static inline u32 cpuid_signature(const struct cpu_model *model)
+{
+    unsigned family = MIN(model->family, 15u), extended = model->family - family;
+    return model->stepping | (model->model & 15) << 4 | family << 8 | (model->model >> 4) << 16 |
+           extended << 20;
+}
 
 /* The x2APIC ID of CPU `index` in a machine of `count` CPUs (for MADT too). */
 u32 cpuid_apic_id(const struct cpu_model *model, unsigned count, unsigned index);

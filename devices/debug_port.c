@@ -7,10 +7,10 @@
 
 struct debug_port {
     const struct device_env *env;
-    struct char_backend backend;
+    struct char_backend backend, firmware;
 };
 
-/* Reads as its own number: how guests find out that it is there. */
+/* Reads as the number of the console's port, both: how guests find out that it is there. */
 static u64 console_read(void *opaque, u64 offset, unsigned size)
 {
     (void)opaque;
@@ -27,6 +27,15 @@ static void console_write(void *opaque, u64 offset, unsigned size, u64 value)
     (void)size;
     if (port->backend.put)
         port->backend.put(port->backend.opaque, &byte, 1);
+}
+
+static void firmware_write(void *opaque, u64 offset, unsigned size, u64 value)
+{
+    struct debug_port *port = opaque;
+    u8 byte = (u8)value;
+    (void)offset;
+    (void)size;
+    port->firmware.put(port->firmware.opaque, &byte, 1);
 }
 
 static u64 exit_read(void *opaque, u64 offset, unsigned size)
@@ -46,6 +55,7 @@ static void exit_write(void *opaque, u64 offset, unsigned size, u64 value)
 }
 
 static const struct bus_ops console_ops = {console_read, console_write, 1};
+static const struct bus_ops firmware_ops = {console_read, firmware_write, 1};
 static const struct bus_ops exit_ops = {exit_read, exit_write, 4};
 
 static void debug_port_reset(void *device)
@@ -56,9 +66,14 @@ static void debug_port_reset(void *device)
 static void *debug_port_create(const struct device_env *env, const void *config, struct error *err)
 {
     struct debug_port *port = xalloc(sizeof(*port));
+    const struct debug_port_config *given = config;
     (void)err;
     port->env = env;
-    port->backend = ((const struct debug_port_config *)config)->backend;
+    port->backend = given->backend;
+    port->firmware = given->firmware;
+    if (port->firmware.put)
+        bus_map_io(env->bus, &(struct bus_region){DEBUG_FIRMWARE_PORT, 1, &firmware_ops, port,
+                                                  "firmware log"});
     bus_map_io(env->bus,
                &(struct bus_region){DEBUG_CONSOLE_PORT, 1, &console_ops, port, "port e9h"});
     bus_map_io(env->bus, &(struct bus_region){DEBUG_EXIT_PORT, 4, &exit_ops, port, "debug exit"});
@@ -74,6 +89,8 @@ static void debug_port_snap(void *device, struct snap *s)
 static void debug_port_free(void *device)
 {
     struct debug_port *port = device;
+    if (port->firmware.put)
+        bus_unmap_io(port->env->bus, DEBUG_FIRMWARE_PORT);
     bus_unmap_io(port->env->bus, DEBUG_CONSOLE_PORT);
     bus_unmap_io(port->env->bus, DEBUG_EXIT_PORT);
     free(port);
@@ -81,7 +98,7 @@ static void debug_port_free(void *device)
 
 const struct device_class debug_port_class = {
     .name = "debug_port",
-    .help = "console at port 0xe9, exit with a status at port 0xf4",
+    .help = "console at port 0xe9, firmware's log at 0x402, exit with a status at 0xf4",
     .config_size = sizeof(struct debug_port_config),
     .create = debug_port_create,
     .reset = debug_port_reset,

@@ -5,7 +5,15 @@
  */
 DefinitionBlock ("", "DSDT", 2, "TSTUDO", "TESTUDO", 1)
 {
-    Name (\_S5, Package () { 5, 5, 0, 0 })
+    Name (\_S5, Package () { 0, 0, 0, 0 })
+
+    /* Of the table that devices/acpi.c makes: where the power management registers are, where PCI
+       memory begins, the window above 4 GiB (length 0: none), which serial ports there are. */
+    External (\_SB.PMBS, IntObj)
+    External (\_SB.PCIB, IntObj)
+    External (\_SB.P64B, IntObj)
+    External (\_SB.P64L, IntObj)
+    External (\_SB.SERL, IntObj)
 
     /* 0: the 8259 pair, 1: the I/O APIC; the system says which it uses. */
     Name (\PICM, 0)
@@ -21,7 +29,7 @@ DefinitionBlock ("", "DSDT", 2, "TSTUDO", "TESTUDO", 1)
             Name (_HID, EisaId ("PNP0A03"))
             Name (_UID, 0)
             Name (_BBN, 0)
-            Name (_CRS, ResourceTemplate ()
+            Name (CRSL, ResourceTemplate ()
             {
                 WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,
                     0, 0, 0xff, 0, 0x100)
@@ -33,10 +41,33 @@ DefinitionBlock ("", "DSDT", 2, "TSTUDO", "TESTUDO", 1)
                 DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
                     0, 0xa0000, 0xbffff, 0, 0x20000)
                 DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
-                    0, 0xc0000000, 0xfebfffff, 0, 0x3ec00000)
+                    0, 0xc0000000, 0xfebfffff, 0, 0x3ec00000, , , LOWW)
             })
+            Name (CRSH, ResourceTemplate ()
+            {
+                QWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
+                    0, 0x8000000000, 0x80ffffffff, 0, 0x100000000, , , HIGW)
+            })
+            CreateDWordField (CRSL, LOWW._MIN, LMIN)
+            CreateDWordField (CRSL, LOWW._LEN, LLEN)
+            CreateQWordField (CRSH, HIGW._MIN, HMIN)
+            CreateQWordField (CRSH, HIGW._MAX, HMAX)
+            CreateQWordField (CRSH, HIGW._LEN, HLEN)
+            Method (_CRS, 0, Serialized)
+            {
+                LMIN = \_SB.PCIB
+                LLEN = 0xfec00000 - \_SB.PCIB
+                If (\_SB.P64L == 0)
+                {
+                    Return (CRSL)
+                }
+                HMIN = \_SB.P64B
+                HLEN = \_SB.P64L
+                HMAX = \_SB.P64B + \_SB.P64L - 1
+                Return (ConcatenateResTemplate (CRSL, CRSH))
+            }
 
-            /* Device d's pin p is on wire (d + p) & 3. */
+            /* Device d's pin p is on wire (d + p - 1) & 3. */
             Method (_PRT, 0, Serialized)
             {
                 Local0 = Package (124) {}
@@ -45,7 +76,7 @@ DefinitionBlock ("", "DSDT", 2, "TSTUDO", "TESTUDO", 1)
                 {
                     Local2 = (Local1 >> 2) + 1
                     Local3 = Local1 & 3
-                    Local4 = (Local2 + Local3) & 3
+                    Local4 = (Local2 + Local3 + 3) & 3
                     If (PICM)
                     {
                         Local5 = Package () { 0, 0, 0, 0 }
@@ -112,14 +143,40 @@ DefinitionBlock ("", "DSDT", 2, "TSTUDO", "TESTUDO", 1)
                         IRQNoFlags () { 1 }
                     })
                 }
+                Device (MOUS)
+                {
+                    Name (_HID, EisaId ("PNP0F13"))
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IRQNoFlags () { 12 }
+                    })
+                }
                 Device (COM1)
                 {
                     Name (_HID, EisaId ("PNP0501"))
                     Name (_UID, 1)
+                    Method (_STA)
+                    {
+                        Return (((\_SB.SERL & 1) != 0) & 0xf)
+                    }
                     Name (_CRS, ResourceTemplate ()
                     {
                         IO (Decode16, 0x3f8, 0x3f8, 1, 8)
                         IRQNoFlags () { 4 }
+                    })
+                }
+                Device (COM2)
+                {
+                    Name (_HID, EisaId ("PNP0501"))
+                    Name (_UID, 2)
+                    Method (_STA)
+                    {
+                        Return (((\_SB.SERL & 2) != 0) & 0xf)
+                    }
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IO (Decode16, 0x2f8, 0x2f8, 1, 8)
+                        IRQNoFlags () { 3 }
                     })
                 }
                 /* Ports that belong to no driver. */
@@ -127,15 +184,33 @@ DefinitionBlock ("", "DSDT", 2, "TSTUDO", "TESTUDO", 1)
                 {
                     Name (_HID, EisaId ("PNP0C02"))
                     Name (_UID, 1)
-                    Name (_CRS, ResourceTemplate ()
+                    Name (PORT, ResourceTemplate ()
                     {
                         IO (Decode16, 0xb2, 0xb2, 1, 2)
                         IO (Decode16, 0xe9, 0xe9, 1, 1)
                         IO (Decode16, 0xf4, 0xf4, 1, 4)
                         IO (Decode16, 0x4d0, 0x4d0, 1, 2)
-                        IO (Decode16, 0x600, 0x600, 1, 0x24)
+                        IO (Decode16, 0x600, 0x600, 1, 0x40, PMIO)
                     })
+                    CreateWordField (PORT, PMIO._MIN, PMIN)
+                    CreateWordField (PORT, PMIO._MAX, PMAX)
+                    Method (_CRS, 0, Serialized)
+                    {
+                        PMIN = \_SB.PMBS
+                        PMAX = \_SB.PMBS
+                        Return (PORT)
+                    }
                 }
+            }
+
+            Device (FWCF)
+            {
+                Name (_HID, "QEMU0002")
+                Name (_STA, 0xb)
+                Name (_CRS, ResourceTemplate ()
+                {
+                    IO (Decode16, 0x510, 0x510, 1, 12)
+                })
             }
         }
 

@@ -146,6 +146,8 @@ static void host_init(struct i440fx *chipset)
     host->writable[PAM] = 0x30;
     host->writable[SMRAM] = SMRAM_WRITABLE;
     host->config[SMRAM] = SMRAM_RESET;
+    /* SeaBIOS knows a virtual machine by these numbers of QEMU's. */
+    pci_config_set(host, PCI_SUBSYSTEM_VENDOR, 4, 0x11001af4);
     host->config_written = host_written;
     host->opaque = chipset;
     pci_add(chipset->bus, host, PCI_DEVFN(0, 0));
@@ -156,6 +158,7 @@ static void isa_init(struct i440fx *chipset)
     struct pci_device *isa = &chipset->isa;
     pci_init(isa, "piix3 isa bridge", &(struct pci_id){0x8086, 0x7000, 0x060100, 0});
     pci_config_set(isa, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    isa->config[PCI_HEADER_TYPE] = 0x80; /* there are more functions */
     memset(isa->config + PIRQ_ROUTE, PIRQ_OFF, 4);
     memset(isa->writable + PIRQ_ROUTE, PIRQ_OFF | PIRQ_IRQ, 4);
     isa->config[PASSIVE_RELEASE] = 0x02;

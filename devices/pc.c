@@ -7,6 +7,7 @@
 #include "base/input.h"
 #include "cpu/lapic.h"
 #include "devices/char_queue.h"
+#include "devices/firmware.h"
 #include "devices/hpet.h"
 #include "devices/i440fx.h"
 #include "devices/i8042.h"
@@ -38,8 +39,9 @@ struct pc {
     struct i8259 *pic;
     struct ioapic *ioapic;
     struct i440fx *chipset;
-    struct acpi_pm *pm;
     struct mc146818 *rtc;
+    struct piix4_pm *pm;
+    struct firmware firmware;
     struct uart16550 *serial[PC_SERIAL_PORTS];
     struct serial_in in[PC_SERIAL_PORTS];
     /* Levels of wires that meet: see enum device_line. */
@@ -160,8 +162,8 @@ static bool add_firmware(struct pc *pc, const struct pc_config *config, struct e
     return flash;
 }
 
-/* What firmware notes in CMOS of the memory found, for those that look there. */
-static void note_memory(struct pc *pc, struct mc146818 *rtc)
+/* What a setup program notes in CMOS of the machine, and SeaBIOS and OVMF look for there. */
+static void note_machine(struct pc *pc, struct mc146818 *rtc)
 {
     const struct ram *ram = &pc->env.bus->ram;
     u64 extended = MIN((ram->low - MIB) / KIB, 0xffffu);
@@ -171,15 +173,49 @@ static void note_memory(struct pc *pc, struct mc146818 *rtc)
         u8 index, bytes;
         u64 value;
     } notes[] = {
-        {0x14, 1, 0x02},                                         /* equipment: a coprocessor */
-        {0x15, 2, 640},                                          /* KiB */
-        {0x17, 2, extended},                                     /* KiB above 1 MiB */
-        {0x30, 2, extended}, {0x34, 2, MIN(above_16m, 0xffffu)}, /* 64 KiB above 16 MiB */
-        {0x5b, 3, high},                                         /* 64 KiB above 4 GiB */
+        {0x14, 1, 0x06},     /* equipment: a coprocessor, a PS/2 mouse */
+        {0x15, 2, 640},      /* KiB */
+        {0x17, 2, extended}, /* KiB above 1 MiB */
+        {0x30, 2, extended},
+        {0x34, 2, MIN(above_16m, 0xffffu)}, /* 64 KiB above 16 MiB */
+        {0x38, 1, 0x10},
+        {0x3d, 1, 0x32},                 /* boot from disk, CD-ROM, floppy disk */
+        {0x39, 1, 0x55},                 /* disks' geometry by LBA */
+        {0x5b, 3, high},                 /* 64 KiB above 4 GiB */
+        {0x5f, 1, pc->group->count - 1}, /* application processors */
     };
     for (size_t n = 0; n < ARRAY_SIZE(notes); n++)
         for (u8 k = 0; k < notes[n].bytes; k++)
             mc146818_set_cmos(rtc, (u8)(notes[n].index + k), (u8)(notes[n].value >> (8 * k)));
+}
+
+/* Which of COM1 and COM2 there are, where one expects them. */
+static u8 usual_ports(const struct pc_config *config)
+{
+    u8 present = 0;
+    for (unsigned n = 0; n < PC_SERIAL_PORTS; n++) {
+        if (config->serial[n].base == 0x3f8 && config->serial[n].irq == 4)
+            present |= 1;
+        if (config->serial[n].base == 0x2f8 && config->serial[n].irq == 3)
+            present |= 2;
+    }
+    return present;
+}
+
+static bool add_tables(struct pc *pc, const struct pc_config *config, struct error *err)
+{
+    struct fw_cfg *fw = add(pc, &fw_cfg_class, NULL, err);
+    if (!fw)
+        return false;
+    pc->firmware = (struct firmware){
+        .env = &pc->env,
+        .fw = fw,
+        .pm = pc->pm,
+        .serial = usual_ports(config),
+        .sercon = (u16)config->serial[0].base,
+    };
+    firmware_publish(&pc->firmware);
+    return true;
 }
 
 static bool build(struct pc *pc, const struct pc_config *config, struct error *err)
@@ -192,14 +228,15 @@ static bool build(struct pc *pc, const struct pc_config *config, struct error *e
     pc->env.pci = i440fx_pci(pc->chipset);
     if (config->firmware.path && !add_firmware(pc, config, err))
         return false;
-    pc->pm = add(pc, &acpi_pm_class, NULL, err);
+    pc->pm = add(pc, &piix4_pm_class, NULL, err);
     struct mc146818 *rtc = pc->rtc = add(pc, &mc146818_class, &config->rtc, err);
     if (!pc->pm || !rtc)
         return false;
-    note_memory(pc, rtc);
+    note_machine(pc, rtc);
     return add(pc, &i8254_class, NULL, err) && add(pc, &hpet_class, NULL, err) &&
            add(pc, &i8042_class, NULL, err) && add(pc, &isa_dma_class, NULL, err) &&
-           add(pc, &debug_port_class, &config->debug, err) && add_serial(pc, config, err);
+           add(pc, &debug_port_class, &config->debug, err) && add_serial(pc, config, err) &&
+           add_tables(pc, config, err);
 }
 
 void pc_config_init(struct pc_config *config)
@@ -274,9 +311,11 @@ void pc_snap(struct pc *pc, struct snap *s)
         pc->part[n].class->snap(pc->part[n].state, s);
 }
 
-void pc_shadow_ram(struct pc *pc)
+bool pc_preset(struct pc *pc, u64 *rsdp, struct error *err)
 {
     i440fx_shadow_ram(pc->chipset);
+    piix4_pm_preset(pc->pm);
+    return firmware_install(&pc->firmware, rsdp, err);
 }
 
 struct uart16550 *pc_serial(struct pc *pc, unsigned n)
@@ -301,5 +340,5 @@ void pc_set_date(struct pc *pc, s64 seconds)
 
 void pc_power_button(struct pc *pc)
 {
-    acpi_pm_power_button(pc->pm);
+    acpi_pm_power_button(piix4_pm_registers(pc->pm));
 }

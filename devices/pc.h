@@ -3,10 +3,10 @@
 #ifndef DEVICES_PC_H
 #define DEVICES_PC_H
 
-#include "devices/acpi_pm.h"
 #include "devices/debug_port.h"
 #include "devices/flash.h"
 #include "devices/mc146818.h"
+#include "devices/piix4_pm.h"
 #include "devices/uart16550.h"
 #include "devices/vga.h"
 
@@ -38,8 +38,11 @@ void pc_reset(struct pc *pc);
 /* All devices; CPUs, RAM and clock are the caller's. */
 void pc_snap(struct pc *pc, struct snap *s);
 
-/* What firmware leaves where there is none: RAM up to 1 MiB. */
-void pc_shadow_ram(struct pc *pc);
+/*
+ * What firmware leaves where there is none: RAM up to 1 MiB, ACPI's registers, tables in RAM. Gives
+ * the address of ACPI's root pointer.
+ */
+bool pc_preset(struct pc *pc, u64 *rsdp, struct error *err);
 
 /* Serial port n; NULL if absent. */
 struct uart16550 *pc_serial(struct pc *pc, unsigned n);

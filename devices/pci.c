@@ -60,15 +60,22 @@ void pci_init(struct pci_device *device, const char *name, const struct pci_id *
     device->clear[PCI_STATUS + 1] = 0xf9;
 }
 
+static unsigned bar_offset(const struct pci_device *device, unsigned index)
+{
+    if (device->bar[index].at)
+        return device->bar[index].at;
+    return index == PCI_ROM ? PCI_ROM_ADDRESS : PCI_BAR0 + 4 * index;
+}
+
 void pci_bar_init(struct pci_device *device, unsigned index, const struct pci_bar *bar)
 {
-    unsigned offset = PCI_BAR0 + 4 * index;
     u64 mask = ~(bar->size - 1);
     ASSERT(index < PCI_BARS && bar->size >= (bar->io ? 4 : 16) && !(bar->size & (bar->size - 1)));
     ASSERT(!bar->wide || (!bar->io && index + 1 < PCI_BARS));
     ASSERT(bar->memory ? !bar->io && bar->size >= PAGE_SIZE : bar->ops != NULL);
     device->bar[index] = *bar;
     device->bar[index].mapped = false;
+    unsigned offset = bar_offset(device, index);
     pci_config_set(device, offset, 4,
                    bar->io ? 1u : (bar->wide ? 4u : 0u) | (bar->prefetch ? 8u : 0u));
     make_writable(device, offset, 4, (u32)mask);
@@ -94,24 +101,22 @@ void pci_add(struct pci_bus *bus, struct pci_device *device, u8 devfn)
 
 /* ---- Base address registers ---- */
 
-static unsigned bar_offset(unsigned index)
-{
-    return index == PCI_ROM ? PCI_ROM_ADDRESS : PCI_BAR0 + 4 * index;
-}
-
 static bool bar_enabled(const struct pci_device *device, unsigned index)
 {
-    u32 enable = device->bar[index].io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
+    const struct pci_bar *bar = &device->bar[index];
+    u32 enable = bar->io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
+    if (bar->enable_at)
+        return device->config[bar->enable_at] & 1;
     if (index == PCI_ROM && !(device->config[PCI_ROM_ADDRESS] & ROM_ENABLE))
         return false;
-    return device->bar[index].size && (pci_config_get(device, PCI_COMMAND, 2) & enable);
+    return bar->size && (pci_config_get(device, PCI_COMMAND, 2) & enable);
 }
 
 /* Where the guest wants the BAR; false: nowhere. */
 static bool bar_wanted(const struct pci_device *device, unsigned index, u64 *base)
 {
     const struct pci_bar *bar = &device->bar[index];
-    unsigned offset = bar_offset(index);
+    unsigned offset = bar_offset(device, index);
     if (!bar_enabled(device, index))
         return false;
     *base = pci_config_get(device, offset, 4);
@@ -207,7 +212,36 @@ static void remap(struct pci_bus *bus)
             map_wanted(bus->device[n]);
 }
 
+bool pci_has_class(const struct pci_bus *bus, u8 class)
+{
+    for (unsigned n = 0; n < 256; n++)
+        if (bus->device[n] && bus->device[n]->config[PCI_CLASS + 2] == class)
+            return true;
+    return false;
+}
+
+void pci_high_range(const struct pci_bus *bus, u64 *start, u64 *size)
+{
+    u64 first = UINT64_MAX, last = 0;
+    for (unsigned n = 0; n < 256 * PCI_BARS; n++) {
+        const struct pci_device *device = bus->device[n / PCI_BARS];
+        const struct pci_bar *bar = device ? &device->bar[n % PCI_BARS] : NULL;
+        if (!bar || !bar->mapped || bar->io || bar->base < 4 * GIB)
+            continue;
+        first = MIN(first, bar->base);
+        last = MAX(last, bar->base + (bar->size - 1));
+    }
+    *start = last ? first : 0;
+    *size = last ? last - first + 1 : 0;
+}
+
 /* ---- Interrupt pins ---- */
+
+/* The 440FX's boards begin with wire A at slot 1, where the PIIX's own functions are. */
+static unsigned pci_wire(u8 devfn, unsigned pin)
+{
+    return ((devfn >> 3) - 1u + pin) & 3;
+}
 
 static void drive_intx(struct pci_device *device)
 {
@@ -217,7 +251,7 @@ static void drive_intx(struct pci_device *device)
     bool level = device->intx && !off;
     if (pin < 1 || pin > 4 || level == device->driven)
         return;
-    unsigned wire = ((device->devfn >> 3) + pin - 1) & 3;
+    unsigned wire = pci_wire(device->devfn, pin - 1);
     struct irq_line line = device_line(bus->env, LINE_PIRQ + wire);
     device->driven = level;
     bus->asserted[wire] = (u8)(bus->asserted[wire] + (level ? 1 : -1));
@@ -242,16 +276,16 @@ void pci_remove(struct pci_device *device)
 
 /* ---- Configuration mechanism 1 ---- */
 
-static void config_write(struct pci_device *device, unsigned offset, unsigned size, u32 value)
+void pci_write(struct pci_device *device, unsigned offset, unsigned size, u32 value)
 {
+    ASSERT(size <= 4 && offset + size <= 256);
     for (unsigned n = 0; n < size; n++) {
         unsigned at = offset + n;
         u8 byte = (u8)(value >> (8 * n)), w = device->writable[at];
         device->config[at] =
             (u8)(((device->config[at] & ~w) | (byte & w)) & ~(byte & device->clear[at]));
     }
-    if (offset < PCI_ROM_ADDRESS + 4)
-        remap(device->bus);
+    remap(device->bus);
     drive_intx(device);
     if (device->config_written)
         device->config_written(device, offset, size);
@@ -304,7 +338,7 @@ static void data_write(void *opaque, u64 offset, unsigned size, u64 value)
     struct pci_bus *bus = opaque;
     struct pci_device *device = selected(bus);
     if (device)
-        config_write(device, ADDRESS_REGISTER(bus->address) + (unsigned)offset, size, (u32)value);
+        pci_write(device, ADDRESS_REGISTER(bus->address) + (unsigned)offset, size, (u32)value);
 }
 
 static const struct bus_ops address_ops = {address_read, address_write, 4};

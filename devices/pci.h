@@ -42,6 +42,8 @@ struct pci_bar {
     const struct bus_ops *ops;
     void *opaque;
     u8 *memory; /* extra memory (mmu/ram.h) that the BAR shows; then ops is not used */
+    /* A register outside the header: its offset, and that of the byte whose bit 0 enables it. */
+    u8 at, enable_at; /* 0: the usual ones */
     /* Private: */
     bool mapped;
     u64 base;
@@ -86,6 +88,14 @@ void pci_remove(struct pci_device *device);
 
 u32 pci_config_get(const struct pci_device *device, unsigned offset, unsigned size);
 void pci_config_set(struct pci_device *device, unsigned offset, unsigned size, u32 value);
+
+/* As the guest writes: masks hold, BARs move. */
+void pci_write(struct pci_device *device, unsigned offset, unsigned size, u32 value);
+
+/* Whether there is a function of this base class. */
+bool pci_has_class(const struct pci_bus *bus, u8 class);
+/* The range above 4 GiB that BARs are in now; size 0: none is. */
+void pci_high_range(const struct pci_bus *bus, u64 *start, u64 *size);
 
 /* The function's interrupt pin (INTA# and so on, by its configuration byte). */
 void pci_intx_set(struct pci_device *device, bool level);

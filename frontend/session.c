@@ -18,7 +18,7 @@
 #include "traces/trace.h"
 #include "frontend/terminal.h"
 
-enum { END_SERIAL, END_DEBUG = PC_SERIAL_PORTS, ENDS };
+enum { END_SERIAL, END_DEBUG = PC_SERIAL_PORTS, END_FIRMWARE, ENDS };
 
 struct session {
     const struct options *opt;
@@ -113,8 +113,9 @@ static bool save_snapshot(struct session *s, struct error *err)
 static bool open_ends(struct session *s, const struct settings *set, struct machine_ends *ends,
                       struct error *err)
 {
-    const char *spec[ENDS] = {[END_DEBUG] = set->debug_to};
-    struct char_backend *backend[ENDS] = {[END_DEBUG] = &ends->debug};
+    const char *spec[ENDS] = {[END_DEBUG] = set->debug_to, [END_FIRMWARE] = set->firmware_log};
+    struct char_backend *backend[ENDS] = {
+        [END_DEBUG] = &ends->debug, [END_FIRMWARE] = &ends->firmware_log};
     for (unsigned n = 0; n < PC_SERIAL_PORTS; n++) {
         spec[n] = set->serial_to[n];
         backend[n] = &ends->serial[n];

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* A bus and a clock of 1 GHz without processors, and records of what a device drives. */
+/* Buses and a clock of 1 GHz without processors, and records of what a device drives. */
 #ifndef TESTS_DEVICES_HARNESS_H
 #define TESTS_DEVICES_HARNESS_H
 
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "devices/device.h"
+#include "devices/i440fx.h"
 #include "tests/suite.h"
 
 #define MICROSECOND UINT64_C(1000)
@@ -47,7 +47,7 @@ static bool harness_send(void *opaque, const struct apic_message *message)
     return !h.refuse;
 }
 
-/* Makes the device of a class, after reset. */
+/* Makes the device of a class, after reset. There is a PCI bus unless the device brings its own. */
 static inline void *harness_make(const struct device_class *class, const void *config)
 {
     struct error err = {{0}};
@@ -60,6 +60,8 @@ static inline void *harness_make(const struct device_class *class, const void *c
                                 .group = &h.group,
                                 .line = harness_line,
                                 .apic_send = harness_send};
+    if (class != &i440fx_class)
+        h.env.pci = pci_new(&h.env);
     void *device = class->create(&h.env, config, &err);
     ck_assert_msg(device != NULL, "%s", err.text);
     class->reset(device);
@@ -70,6 +72,8 @@ static inline void *harness_make(const struct device_class *class, const void *c
 static inline void harness_end(const struct device_class *class, void *device)
 {
     class->free(device);
+    if (class != &i440fx_class)
+        pci_free(h.env.pci);
     ck_assert_uint_eq(h.bus.io_count, 0);
     ck_assert_uint_eq(h.bus.mmio_count, 0);
     ck_assert_uint_eq(h.clock.count, 0);

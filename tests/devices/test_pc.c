@@ -139,8 +139,10 @@ START_TEST(level_interrupt_ends_by_broadcast)
 {
     begin();
     entry(9, 0x8052);
-    out8(ACPI_SMI_COMMAND, ACPI_ENABLE);
-    bus_io_write(&bus, ACPI_PM_EVENT + 2, 2, 0x100);
+    u64 rsdp;
+    ck_assert(pc_preset(pc, &rsdp, NULL));
+    out8(APM_CONTROL, ACPI_ENABLE);
+    bus_io_write(&bus, PIIX4_PM_BASE + ACPI_PM_EVENT + 2, 2, 0x100);
     pc_power_button(pc);
     ck_assert_uint_eq(message_count, 1);
     ck_assert(messages[0].level);

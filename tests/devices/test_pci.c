@@ -101,6 +101,11 @@ END_TEST
 START_TEST(bars_map_where_the_guest_says)
 {
     begin();
+    ck_assert(pci_has_class(i440fx_pci(chipset), 2));
+    ck_assert(!pci_has_class(i440fx_pci(chipset), 3));
+    u64 start, size;
+    pci_high_range(i440fx_pci(chipset), &start, &size);
+    ck_assert_uint_eq(size, 0);
     set(CARD, 0x10, 4, 0xffffffff);
     ck_assert_uint_eq(get(CARD, 0x10, 4), 0xfffff000);
     set(CARD, 0x14, 4, 0xffffffff);
@@ -118,6 +123,9 @@ START_TEST(bars_map_where_the_guest_says)
     ck_assert_uint_eq(bus_read(&h.bus, 0xd0000004, 4), 0x104);
     ck_assert_uint_eq(bus_read(&h.bus, UINT64_C(0x100000008), 4), 0x108);
     ck_assert_uint_eq(bus_io_read(&h.bus, 0xc01c, 4), 0x11c);
+    pci_high_range(i440fx_pci(chipset), &start, &size);
+    ck_assert_uint_eq(start, 4 * GIB);
+    ck_assert_uint_eq(size, MIB);
     bus_io_write(&h.bus, 0xc000, 4, 0x1000);
     ck_assert_uint_eq(bus_read(&h.bus, 0xd0000000, 4), 0x1000);
     set(CARD, 0x10, 4, 0xe0000000);
@@ -173,7 +181,7 @@ END_TEST
 START_TEST(interrupt_wires)
 {
     begin();
-    unsigned wire = LINE_PIRQ + 3; /* device 3, INTA# */
+    unsigned wire = LINE_PIRQ + 2; /* device 3, INTA# */
     pci_intx_set(&card, true);
     ck_assert(h.level[wire]);
     ck_assert_uint_eq(get(CARD, 6, 2) & 8, 8);
