@@ -543,13 +543,14 @@ static u64 eight_times(u64 type)
 void msr_firmware(struct cpu *cpu)
 {
     u64 *msr = cpu->msr;
+    u64 hole = cpu->bus->ram.low <= 2 * GIB ? 2 * GIB : RAM_HOLE_START;
     msr[MSR_MTRR_FIX64K] = msr[MSR_MTRR_FIX16K] = eight_times(MTRR_TYPE_WB);
     msr[MSR_MTRR_FIX16K + 1] = eight_times(MTRR_TYPE_UC);
     for (unsigned n = 0; n < 8; n++)
         msr[MSR_MTRR_FIX4K + n] = eight_times(MTRR_TYPE_WP);
-    msr[MSR_MTRR_PHYSBASE] = RAM_HOLE_START | MTRR_TYPE_UC;
+    msr[MSR_MTRR_PHYSBASE] = hole | MTRR_TYPE_UC;
     msr[MSR_MTRR_PHYSMASK] =
-        (MASK(cpu->model->phys_bits) & ~(RAM_HIGH_START - RAM_HOLE_START - 1)) | MTRR_MASK_VALID;
+        (MASK(cpu->model->phys_bits) & ~(RAM_HIGH_START - hole - 1)) | MTRR_MASK_VALID;
     msr[MSR_MTRR_DEF_TYPE] = MTRR_ENABLE | MTRR_FIXED_ENABLE | MTRR_TYPE_WB;
     msr[MSR_FEATURE_CONTROL] = FEATURE_CONTROL_LOCK;
     if (cpuid_has(cpu->model, FEAT_VMX))

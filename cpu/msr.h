@@ -10,7 +10,7 @@ struct cpu;
 struct cpu_model;
 struct insn;
 
-#define MTRR_VARIABLE 10
+#define MTRR_VARIABLE 8 /* no more than SeaBIOS can copy to all processors */
 #define MC_BANKS 10
 
 /* Places in cpu->msr: MSR_EFER and so on; a run's members follow its first. */

@@ -160,6 +160,12 @@ static void publish_numbers(const struct firmware *f)
     fw_cfg_set_value(f->fw, FW_CFG_IRQ0_OVERRIDE, 1, 4);
 }
 
+static bool has_vmx(const struct firmware *f)
+{
+    const struct cpu_group *group = f->env->group;
+    return group->count && cpuid_has(group->cpu[0]->model, FEAT_VMX);
+}
+
 static void publish_files(const struct firmware *f)
 {
     /* For S0 to S5: bit 7, whether there is such a state, and its SLP_TYP. */
@@ -168,7 +174,8 @@ static void publish_files(const struct firmware *f)
     static const u8 wait[2] = {0xc4, 0x09}; /* ms, if there is a menu */
     u8 sercon[2];
     fw_cfg_set_file(f->fw, "etc/system-states", states, sizeof(states));
-    fw_cfg_set_file(f->fw, "etc/msr_feature_control", features, sizeof(features));
+    if (has_vmx(f)) /* else there is no such MSR */
+        fw_cfg_set_file(f->fw, "etc/msr_feature_control", features, sizeof(features));
     fw_cfg_set_file(f->fw, "etc/boot-menu-wait", wait, sizeof(wait));
     put(sercon, f->sercon, 2);
     if (f->sercon)

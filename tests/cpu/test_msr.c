@@ -148,14 +148,14 @@ START_TEST(memory_types)
     keep(&m, 0x277, UINT64_C(0x0706050401000006));
     ck_assert(!set(&m, 0x277, UINT64_C(0x0000000000000002)));
     ck_assert(!set(&m, 0x277, UINT64_C(0x0800000000000000)));
-    ck_assert_uint_eq(get(&m, 0xfe), 0x50a);
-    ck_assert(!set(&m, 0xfe, 0x50a));
+    ck_assert_uint_eq(get(&m, 0xfe), 0x508);
+    ck_assert(!set(&m, 0xfe, 0x508));
     keep(&m, 0x200, UINT64_C(0x3fff00000006));
     ck_assert(!set(&m, 0x200, 7));
     ck_assert(!set(&m, 0x200, 0x100));
     ck_assert(!set(&m, 0x200, BIT(46)));
-    keep(&m, 0x213, UINT64_C(0x3fffc0000800));
-    ck_assert(!set(&m, 0x213, 0x400));
+    keep(&m, 0x20f, UINT64_C(0x3fffc0000800));
+    ck_assert(!set(&m, 0x20f, 0x400));
     keep(&m, 0x250, UINT64_C(0x0606060606060606));
     keep(&m, 0x26f, UINT64_C(0x0505050500010406));
     ck_assert(!set(&m, 0x26f, UINT64_C(0x0705050500010406)));
@@ -173,8 +173,8 @@ START_TEST(firmware_state)
     keep(&m, 0x3a, 0);
     msr_firmware(m.cpu[0]);
     ck_assert_uint_eq(get(&m, 0x2ff), 0xc06);
-    ck_assert_uint_eq(get(&m, 0x200), 0xc0000000);
-    ck_assert_uint_eq(get(&m, 0x201), UINT64_C(0x3fffc0000800));
+    ck_assert_uint_eq(get(&m, 0x200), 0x80000000);
+    ck_assert_uint_eq(get(&m, 0x201), UINT64_C(0x3fff80000800));
     ck_assert_uint_eq(get(&m, 0x3a), 5); /* VMX outside SMX, locked */
     ck_assert(!set(&m, 0x3a, 1));
     /* What it leaves could have been written. */

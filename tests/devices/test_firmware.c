@@ -149,7 +149,6 @@ START_TEST(numbers_and_files)
     ck_assert_uint_eq(map->size, 20);
     ck_assert_uint_eq(get(map->bytes + 8, 8), MIB);
     ck_assert_uint_eq(get(map->bytes + 16, 4), 1);
-    ck_assert_uint_eq(get(read_file("etc/msr_feature_control")->bytes, 8), 5);
     ck_assert_uint_eq(get(read_file("etc/sercon-port")->bytes, 2), 0x3f8);
     ck_assert_uint_eq(read_file("etc/system-states")->bytes[5], 0x80);
     ck_assert_uint_eq(read_file("etc/smbios/smbios-anchor")->size, 31);
