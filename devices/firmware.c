@@ -155,6 +155,10 @@ static void publish_numbers(const struct firmware *f)
     fw_cfg_set_value(f->fw, FW_CFG_CPUS_MAX, cpus, 2);
     fw_cfg_set_value(f->fw, FW_CFG_NUMA, 0, 8);
     fw_cfg_set_value(f->fw, FW_CFG_BOOT_MENU, 0, 2);
+    fw_cfg_set_value(f->fw, FW_CFG_KERNEL_SIZE, 0, 4); /* none as yet */
+    fw_cfg_set_value(f->fw, FW_CFG_INITRD_SIZE, 0, 4);
+    fw_cfg_set_value(f->fw, FW_CFG_CMDLINE_SIZE, 0, 4);
+    fw_cfg_set_value(f->fw, FW_CFG_SETUP_SIZE, 0, 4);
     fw_cfg_set_value(f->fw, FW_CFG_ACPI_TABLES, 0, 2);
     fw_cfg_set_value(f->fw, FW_CFG_SMBIOS_ENTRIES, 0, 2);
     fw_cfg_set_value(f->fw, FW_CFG_IRQ0_OVERRIDE, 1, 4);

@@ -31,14 +31,23 @@ struct item {
     char name[FW_CFG_NAME_SIZE]; /* empty: no file */
     u8 *bytes;
     u64 size;
+};
+
+/* Who makes a file's bytes when it is selected. */
+struct hook {
+    const char *name;
     void (*select)(void *opaque);
     void *opaque;
 };
+
+#define HOOKS_MAX 8
 
 struct fw_cfg {
     const struct device_env *env;
     struct item item[ITEMS_MAX];
     u32 items, files;
+    struct hook hook[HOOKS_MAX];
+    u32 hooks;
     u16 key; /* as selected; may name no item */
     u64 offset;
     u64 dma_address;
@@ -116,7 +125,7 @@ static void write_directory(struct fw_cfg *fw)
     put_be(dir, fw->files, 4);
     for (u32 n = 0; n < fw->items; n++) {
         const struct item *item = &fw->item[n];
-        if (!item->name[0])
+        if (!item->name[0] || entry == dir + sizeof(dir))
             continue;
         put_be(entry, item->size, 4);
         put_be(entry + 4, item->key, 2);
@@ -142,10 +151,8 @@ void fw_cfg_set_file(struct fw_cfg *fw, const char *name, const void *bytes, u64
 
 void fw_cfg_on_select(struct fw_cfg *fw, const char *name, void (*fn)(void *opaque), void *opaque)
 {
-    struct item *item = find_file(fw, name);
-    ASSERT(item);
-    item->select = fn;
-    item->opaque = opaque;
+    ASSERT(find_file(fw, name) && fw->hooks < HOOKS_MAX);
+    fw->hook[fw->hooks++] = (struct hook){name, fn, opaque};
 }
 
 /* ---- Ports ---- */
@@ -157,8 +164,11 @@ static void select_item(struct fw_cfg *fw, u16 key)
     const struct item *item = find_key(fw, fw->key);
     if (!item)
         log_msg(LOG_DEV, "fw_cfg: no item %#x", key);
-    else if (item->select)
-        item->select(item->opaque);
+    for (u32 n = 0; item && n < fw->hooks; n++) {
+        const struct hook *hook = &fw->hook[n];
+        if (!strcmp(hook->name, item->name))
+            hook->select(hook->opaque);
+    }
 }
 
 /* Past the end there are zeroes for ever. */
@@ -295,20 +305,44 @@ static void *fw_cfg_create(const struct device_env *env, const void *config, str
     return fw;
 }
 
-/* Items are saved too: a kernel among them need not be at hand when loading. */
+static void drop_items(struct fw_cfg *fw)
+{
+    for (u32 n = 0; n < fw->items; n++)
+        free(fw->item[n].bytes);
+    memset(fw->item, 0, sizeof(fw->item));
+    fw->items = fw->files = 0;
+}
+
 static void snap_item(struct snap *s, struct item *item)
 {
-    u64 size = item->size;
-    snap_expect(s, "firmware item", item->key);
-    SNAP(s, size);
-    snap_range(s, "size of a firmware item", size, 0, FW_CFG_ITEM_MAX);
-    if (snap_loading(s) && snap_ok(s) && size != item->size) {
-        free(item->bytes);
-        item->bytes = xalloc(size + 1);
-        item->size = size;
-    }
-    if (snap_ok(s))
-        snap_bytes(s, item->bytes, size);
+    SNAP(s, item->key);
+    SNAP(s, item->name);
+    item->name[FW_CFG_NAME_SIZE - 1] = 0;
+    SNAP(s, item->size);
+    snap_range(s, "size of a firmware item", item->size, 0, FW_CFG_ITEM_MAX);
+    if (!snap_ok(s))
+        item->size = 0;
+    if (snap_loading(s))
+        item->bytes = xalloc(item->size + 1);
+    snap_bytes(s, item->bytes, item->size);
+}
+
+/* Items are saved too: a kernel among them need not be at hand when loading. */
+static void snap_items(struct fw_cfg *fw, struct snap *s)
+{
+    u32 items = fw->items, files = fw->files;
+    SNAP(s, items);
+    SNAP(s, files);
+    snap_range(s, "number of firmware items", items, 1, ITEMS_MAX);
+    snap_range(s, "number of firmware files", files, 0, MIN(items, FW_CFG_FILES));
+    if (!snap_ok(s))
+        return;
+    if (snap_loading(s))
+        drop_items(fw);
+    fw->items = items;
+    fw->files = files;
+    for (u32 n = 0; n < items; n++)
+        snap_item(s, &fw->item[n]);
 }
 
 static void fw_cfg_snap(void *device, struct snap *s)
@@ -318,9 +352,7 @@ static void fw_cfg_snap(void *device, struct snap *s)
     SNAP(s, fw->key);
     SNAP(s, fw->offset);
     SNAP(s, fw->dma_address);
-    snap_expect(s, "number of firmware items", fw->items);
-    for (u32 n = 0; n < fw->items; n++)
-        snap_item(s, &fw->item[n]);
+    snap_items(fw, s);
 }
 
 static void fw_cfg_free(void *device)
@@ -328,8 +360,7 @@ static void fw_cfg_free(void *device)
     struct fw_cfg *fw = device;
     bus_unmap_io(fw->env->bus, FW_CFG_SELECTOR);
     bus_unmap_io(fw->env->bus, FW_CFG_DMA);
-    for (u32 n = 0; n < fw->items; n++)
-        free(fw->item[n].bytes);
+    drop_items(fw);
     free(fw);
 }
 

@@ -49,7 +49,7 @@ void fw_cfg_set_value(struct fw_cfg *fw, u16 key, u64 value, unsigned size);
 void fw_cfg_set_file(struct fw_cfg *fw, const char *name, const void *bytes, u64 size);
 
 /*
- * Called before a guest reads a file anew (by selecting it), so that it may be set to what fits the
+ * Called (name outlives it) before a guest reads a file anew (by selecting it), so that it may be set to what fits the
  * state of the machine: its size may not change. At power-on it must be there already.
  */
 void fw_cfg_on_select(struct fw_cfg *fw, const char *name, void (*fn)(void *opaque), void *opaque);

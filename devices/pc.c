@@ -318,6 +318,11 @@ bool pc_preset(struct pc *pc, u64 *rsdp, struct error *err)
     return firmware_install(&pc->firmware, rsdp, err);
 }
 
+struct fw_cfg *pc_fw_cfg(struct pc *pc)
+{
+    return pc->firmware.fw;
+}
+
 struct uart16550 *pc_serial(struct pc *pc, unsigned n)
 {
     return n < PC_SERIAL_PORTS ? pc->serial[n] : NULL;

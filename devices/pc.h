@@ -5,6 +5,7 @@
 
 #include "devices/debug_port.h"
 #include "devices/flash.h"
+#include "devices/fw_cfg.h"
 #include "devices/mc146818.h"
 #include "devices/piix4_pm.h"
 #include "devices/uart16550.h"
@@ -44,6 +45,8 @@ void pc_snap(struct pc *pc, struct snap *s);
  */
 bool pc_preset(struct pc *pc, u64 *rsdp, struct error *err);
 
+/* Where firmware finds what is set there before it starts. */
+struct fw_cfg *pc_fw_cfg(struct pc *pc);
 /* Serial port n; NULL if absent. */
 struct uart16550 *pc_serial(struct pc *pc, unsigned n);
 /* The input source of serial port n, and how many bytes it has room for; more would be lost. */

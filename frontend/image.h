@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/types.h"
 #include "cpu/cpu.h"
+#include "devices/fw_cfg.h"
 
 /* A whole file in memory. image_read() unpacks gzip, image_read_raw() leaves files as they are. */
 struct image {
@@ -39,6 +40,13 @@ struct boot_request {
  * entry, Multiboot 1 or 2) and sets cpu, which must be in its reset state, to the entry.
  */
 bool boot_load(struct cpu *cpu, const struct boot_request *req, struct error *err);
+
+/*
+ * Hands kernel (a Linux bzImage), initrd and command line to firmware by fw_cfg; SeaBIOS also gets an
+ * option ROM that boots them.
+ */
+bool boot_publish(struct fw_cfg *fw, const struct ram *ram, const struct boot_request *req,
+                  struct error *err);
 
 /* ---- Between the loaders (frontend/image_*.c) ---- */
 

@@ -81,10 +81,10 @@ static int status_of(const struct session *s)
 /* What happens after power-on and each reset. */
 static bool start(struct session *s, struct error *err)
 {
-    if (s->m->firmware)
-        return true;
     struct boot_request req = {
         .kernel = s->opt->kernel, .initrd = s->opt->initrd, .append = s->opt->append};
+    if (s->m->firmware)
+        return !req.kernel || boot_publish(pc_fw_cfg(s->m->pc), &s->m->bus.ram, &req, err);
     if (!machine_firmware(s->m, err))
         return false;
     req.rsdp = s->m->rsdp;

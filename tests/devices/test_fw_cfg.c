@@ -202,9 +202,14 @@ START_TEST(saved_and_loaded)
     ck_assert_msg(snap_close(s, &err), "%s", err.text);
     ck_assert_uint_eq(next(5), 0x66656463);
     fw_cfg_set_file(fw, "etc/third", "", 0);
-    s = snap_open_load(path, &err);
+    fw_cfg_set(fw, FW_CFG_KERNEL, "kernel", 6);
+    s = snap_open_load(path, &err); /* what was not there then is gone */
     fw_cfg_class.snap(fw, s);
-    ck_assert(!snap_close(s, &err));
+    ck_assert_msg(snap_close(s, &err), "%s", err.text);
+    choose(FW_CFG_KERNEL);
+    ck_assert_uint_eq(next(1), 0);
+    choose(0x19);
+    ck_assert_uint_eq(next(4), 0x02000000);
     unlink(path);
     end();
 }
