@@ -49,7 +49,7 @@ static const struct prop_desc debug_props[] = {
     {.name = "to", .type = PROP_STRING, .preset = "none", .help = TO_HELP},
 };
 
-enum element { MEMORY, CPU, FIRMWARE, RTC, SERIAL, DEBUG, ELEMENTS };
+enum element { MEMORY, CPU, FIRMWARE, RTC, SERIAL, DEBUG, PVPANIC, TEST_DEVICE, ELEMENTS };
 
 /* An element's attributes are its own and those of the device that it stands for. */
 static const struct element_row {
@@ -67,6 +67,8 @@ static const struct element_row {
                 ARRAY_SIZE(serial_props), &uart16550_class},
     [DEBUG] = {"debug-port", "console at port 0xe9", 1, debug_props, ARRAY_SIZE(debug_props),
                &debug_port_class},
+    [PVPANIC] = {"pvpanic", "panic notifier", 1, NULL, 0, &pvpanic_class},
+    [TEST_DEVICE] = {"test-device", "what kvm-unit-tests expects", 1, NULL, 0, &test_device_class},
 };
 
 /* ---- Descriptors ---- */
@@ -240,6 +242,10 @@ bool settings_read(const struct prop_node *root, struct settings *set, struct er
         set->firmware_log = NULL; /* firmware that finds no port is faster */
     reading_begin(&r, root, RTC, 0);
     read_device(&r, &set->pc.rtc);
+    reading_begin(&r, root, PVPANIC, 0);
+    read_device(&r, &set->pc.pvpanic);
+    reading_begin(&r, root, TEST_DEVICE, 0);
+    read_device(&r, &set->pc.test_device);
     return read_ports(root, set, err);
 }
 

@@ -362,7 +362,8 @@ enum cpu_stop {
     STOP_TRIPLE_FAULT,
     STOP_USER,
     STOP_SAVE,
-    STOP_IDLE /* halted with no event to come */
+    STOP_IDLE, /* halted with no event to come */
+    STOP_PANIC /* the guest said that it has panicked */
 };
 
 /* ---- cpu/cpu.c ---- */

@@ -218,6 +218,13 @@ static bool add_tables(struct pc *pc, const struct pc_config *config, struct err
     return true;
 }
 
+static bool add_for_tests(struct pc *pc, const struct pc_config *config, struct error *err)
+{
+    if (config->pvpanic.enabled && !add(pc, &pvpanic_class, &config->pvpanic, err))
+        return false;
+    return !config->test_device.enabled || add(pc, &test_device_class, &config->test_device, err);
+}
+
 static bool build(struct pc *pc, const struct pc_config *config, struct error *err)
 {
     pc->pic = add(pc, &i8259_class, NULL, err);
@@ -236,7 +243,7 @@ static bool build(struct pc *pc, const struct pc_config *config, struct error *e
     return add(pc, &i8254_class, NULL, err) && add(pc, &hpet_class, NULL, err) &&
            add(pc, &i8042_class, NULL, err) && add(pc, &isa_dma_class, NULL, err) &&
            add(pc, &debug_port_class, &config->debug, err) && add_serial(pc, config, err) &&
-           add_tables(pc, config, err);
+           add_for_tests(pc, config, err) && add_tables(pc, config, err);
 }
 
 void pc_config_init(struct pc_config *config)

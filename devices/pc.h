@@ -8,6 +8,8 @@
 #include "devices/fw_cfg.h"
 #include "devices/mc146818.h"
 #include "devices/piix4_pm.h"
+#include "devices/pvpanic.h"
+#include "devices/test_device.h"
 #include "devices/uart16550.h"
 #include "devices/vga.h"
 
@@ -19,7 +21,9 @@ struct pc_config {
     struct mc146818_config rtc;
     struct uart16550_config serial[PC_SERIAL_PORTS]; /* base 0: absent */
     struct debug_port_config debug;
-    struct input_hub *input;      /* NULL: nothing comes in */
+    struct input_hub *input;               /* NULL: nothing comes in */
+    struct pvpanic_config pvpanic;         /* not there unless enabled */
+    struct test_device_config test_device; /* not there unless enabled */
     struct flash_config firmware; /* path NULL: none; something else starts the processors */
 };
 

@@ -73,6 +73,9 @@ static int status_of(const struct session *s)
     case STOP_IDLE:
         fprintf(stderr, "testudo: all processors halted for ever\n");
         return STATUS_LIMIT;
+    case STOP_PANIC:
+        fprintf(stderr, "testudo: the guest has panicked\n");
+        return STATUS_PANIC;
     default:
         return STATUS_OK;
     }

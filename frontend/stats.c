@@ -73,7 +73,8 @@ static const char *stop_name(int stop)
                                         [STOP_TRIPLE_FAULT] = "triple-fault",
                                         [STOP_USER] = "user",
                                         [STOP_SAVE] = "save",
-                                        [STOP_IDLE] = "idle"};
+                                        [STOP_IDLE] = "idle",
+                                        [STOP_PANIC] = "panic"};
     return stop >= 0 && (size_t)stop < ARRAY_SIZE(names) ? names[stop] : "unknown";
 }
 
