@@ -11,6 +11,8 @@
 #define ADDRESS_BUS(a) (((a) >> 16) & 0xff)
 #define ADDRESS_DEVFN(a) (((a) >> 8) & 0xff)
 #define ADDRESS_REGISTER(a) ((a)&0xfc)
+#define ADDRESS_LOW(a) ((a)&3) /* reserved */
+#define ADDRESS_WRITABLE (ADDRESS_ENABLE | 0xffffff)
 
 #define ROM_ENABLE BIT32(0)
 
@@ -319,9 +321,21 @@ static void address_write(void *opaque, u64 offset, unsigned size, u64 value)
 {
     struct pci_bus *bus = opaque;
     if (offset == 0 && size == 4)
-        bus->address = (u32)value & (ADDRESS_ENABLE | 0xfffffc);
+        bus->address = (u32)value & ADDRESS_WRITABLE;
     else if (offset == 1 && size == 1)
         reset_write(bus, (u8)value);
+}
+
+/*
+ * Guests written on emulators (kvm-unit-tests) choose the byte by the reserved bits of the address and
+ * access port 0xcfc; others set these bits and choose by the port, too.
+ */
+static unsigned chosen(const struct pci_bus *bus, u64 offset, unsigned size)
+{
+    u64 low = ADDRESS_LOW(bus->address);
+    if (!(low & (size - 1)) && offset + low + size <= 4 && !(offset & low))
+        offset += low;
+    return ADDRESS_REGISTER(bus->address) + (unsigned)offset;
 }
 
 static u64 data_read(void *opaque, u64 offset, unsigned size)
@@ -330,7 +344,7 @@ static u64 data_read(void *opaque, u64 offset, unsigned size)
     struct pci_device *device = selected(bus);
     if (!device)
         return UINT64_MAX;
-    return pci_config_get(device, ADDRESS_REGISTER(bus->address) + (unsigned)offset, size);
+    return pci_config_get(device, chosen(bus, offset, size), size);
 }
 
 static void data_write(void *opaque, u64 offset, unsigned size, u64 value)
@@ -338,7 +352,7 @@ static void data_write(void *opaque, u64 offset, unsigned size, u64 value)
     struct pci_bus *bus = opaque;
     struct pci_device *device = selected(bus);
     if (device)
-        pci_write(device, ADDRESS_REGISTER(bus->address) + (unsigned)offset, size, (u32)value);
+        pci_write(device, chosen(bus, offset, size), size, (u32)value);
 }
 
 static const struct bus_ops address_ops = {address_read, address_write, 4};
@@ -395,6 +409,6 @@ void pci_snap(struct pci_bus *bus, struct snap *s)
             snap_device(s, bus->device[n]);
     if (!snap_loading(s))
         return;
-    bus->address &= ADDRESS_ENABLE | 0xfffffc;
+    bus->address &= ADDRESS_WRITABLE;
     remap(bus);
 }

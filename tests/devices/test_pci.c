@@ -245,6 +245,24 @@ START_TEST(any_accesses_do_no_harm)
 }
 END_TEST
 
-SUITE_MAIN("pci", &mechanism_1, &read_only_and_clear_bits, &bars_map_where_the_guest_says,
-           &bars_may_not_cover_others, &expansion_rom, &interrupt_wires, &isa_bridge_routes_wires,
-           &reset_control, &any_accesses_do_no_harm)
+START_TEST(low_address_bits)
+{
+    begin();
+    u32 address = UINT32_C(0x80000000) | (u32)CARD << 8;
+    bus_io_write(&h.bus, 0xcf8, 4, address | 2);
+    ck_assert_uint_eq(bus_io_read(&h.bus, 0xcfc, 2), 0x5678);
+    ck_assert_uint_eq(bus_io_read(&h.bus, 0xcfe, 2), 0x5678);
+    ck_assert_uint_eq(bus_io_read(&h.bus, 0xcfc, 4), 0x56781234);
+    bus_io_write(&h.bus, 0xcf8, 4, address | 1);
+    ck_assert_uint_eq(bus_io_read(&h.bus, 0xcfc, 1), 0x12);
+    ck_assert_uint_eq(bus_io_read(&h.bus, 0xcfc, 2), 0x1234);
+    bus_io_write(&h.bus, 0xcf8, 4, address | 0xff);
+    bus_io_read(&h.bus, 0xcff, 4);
+    bus_io_write(&h.bus, 0xcfd, 4, UINT32_MAX);
+    end();
+}
+END_TEST
+
+SUITE_MAIN("pci", &low_address_bits, &mechanism_1, &read_only_and_clear_bits,
+           &bars_map_where_the_guest_says, &bars_may_not_cover_others, &expansion_rom,
+           &interrupt_wires, &isa_bridge_routes_wires, &reset_control, &any_accesses_do_no_harm)
