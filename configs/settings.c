@@ -42,6 +42,12 @@ static const struct prop_desc firmware_props[] = {
      .preset = "none",
      .help = "what it writes to port 0x402: " TO_HELP},
 };
+static const struct prop_desc vga_rom_props[] = {
+    {.name = "rom",
+     .type = PROP_STRING,
+     .preset = "/usr/share/seabios/vgabios-stdvga.bin",
+     .help = "image of the display's BIOS, for firmware to run; empty: none"},
+};
 static const struct prop_desc serial_props[] = {
     {.name = "to", .type = PROP_STRING, .preset = "stdio", .help = TO_HELP},
 };
@@ -49,7 +55,7 @@ static const struct prop_desc debug_props[] = {
     {.name = "to", .type = PROP_STRING, .preset = "none", .help = TO_HELP},
 };
 
-enum element { MEMORY, CPU, FIRMWARE, RTC, SERIAL, DEBUG, PVPANIC, TEST_DEVICE, ELEMENTS };
+enum element { MEMORY, CPU, FIRMWARE, RTC, SERIAL, DEBUG, PVPANIC, TEST_DEVICE, VGA, ELEMENTS };
 
 /* An element's attributes are its own and those of the device that it stands for. */
 static const struct element_row {
@@ -69,6 +75,7 @@ static const struct element_row {
                &debug_port_class},
     [PVPANIC] = {"pvpanic", "panic notifier", 1, NULL, 0, &pvpanic_class},
     [TEST_DEVICE] = {"test-device", "what kvm-unit-tests expects", 1, NULL, 0, &test_device_class},
+    [VGA] = {"vga", "display", 1, vga_rom_props, ARRAY_SIZE(vga_rom_props), &vga_class},
 };
 
 /* ---- Descriptors ---- */
@@ -246,6 +253,10 @@ bool settings_read(const struct prop_node *root, struct settings *set, struct er
     read_device(&r, &set->pc.pvpanic);
     reading_begin(&r, root, TEST_DEVICE, 0);
     read_device(&r, &set->pc.test_device);
+    reading_begin(&r, root, VGA, 0);
+    read_device(&r, &set->pc.vga);
+    if (set->pc.firmware.path && value(&r, 0).string[0])
+        set->pc.vga.rom = value(&r, 0).string;
     return read_ports(root, set, err);
 }
 

@@ -44,6 +44,7 @@ struct pc {
     struct firmware firmware;
     struct uart16550 *serial[PC_SERIAL_PORTS];
     struct serial_in in[PC_SERIAL_PORTS];
+    struct vga *vga; /* NULL: absent */
     /* Levels of wires that meet: see enum device_line. */
     bool level[LINE_COUNT];
 };
@@ -154,6 +155,14 @@ static bool add_serial(struct pc *pc, const struct pc_config *config, struct err
     return true;
 }
 
+static bool add_vga(struct pc *pc, const struct pc_config *config, struct error *err)
+{
+    if (config->vga.type == VGA_NONE)
+        return true;
+    pc->vga = add(pc, &vga_class, &config->vga, err);
+    return pc->vga;
+}
+
 static bool add_firmware(struct pc *pc, const struct pc_config *config, struct error *err)
 {
     struct flash *flash = add(pc, &flash_class, &config->firmware, err);
@@ -243,7 +252,8 @@ static bool build(struct pc *pc, const struct pc_config *config, struct error *e
     return add(pc, &i8254_class, NULL, err) && add(pc, &hpet_class, NULL, err) &&
            add(pc, &i8042_class, NULL, err) && add(pc, &isa_dma_class, NULL, err) &&
            add(pc, &debug_port_class, &config->debug, err) && add_serial(pc, config, err) &&
-           add_for_tests(pc, config, err) && add_tables(pc, config, err);
+           add_for_tests(pc, config, err) && add_vga(pc, config, err) &&
+           add_tables(pc, config, err);
 }
 
 void pc_config_init(struct pc_config *config)
@@ -251,6 +261,7 @@ void pc_config_init(struct pc_config *config)
     *config = (struct pc_config){0};
     device_config_init(&mc146818_class, &config->rtc);
     device_config_init(&uart16550_class, &config->serial[0]);
+    device_config_init(&vga_class, &config->vga);
 }
 
 static void connect_processors(struct pc *pc)
@@ -348,6 +359,11 @@ size_t pc_serial_room(const struct pc *pc, unsigned n)
 void pc_set_date(struct pc *pc, s64 seconds)
 {
     mc146818_set_start(pc->rtc, seconds);
+}
+
+struct vga *pc_vga(struct pc *pc)
+{
+    return pc->vga;
 }
 
 void pc_power_button(struct pc *pc)

@@ -24,6 +24,7 @@ struct pc_config {
     struct input_hub *input;               /* NULL: nothing comes in */
     struct pvpanic_config pvpanic;         /* not there unless enabled */
     struct test_device_config test_device; /* not there unless enabled */
+    struct vga_config vga;
     struct flash_config firmware; /* path NULL: none; something else starts the processors */
 };
 

@@ -10,17 +10,16 @@
 #include "devices/device.h"
 #include "devices/picture.h"
 
-#define VGA_ROM_MAX (64 * KIB) /* 0xc0000 to 0xcffff */
+#define VGA_ROM_MAX (64 * KIB)
 
 struct vga;
 
-struct vga_config {
-    u64 type; /* index of "std", "none" */
-    /* Contents of the expansion ROM; copied. Size 0: no ROM. At most VGA_ROM_MAX. */
-    const void *rom;
-    size_t rom_size;
-};
 enum vga_type { VGA_STD, VGA_NONE };
+
+struct vga_config {
+    u64 type;        /* enum vga_type; a machine with none doesn't create the device */
+    const char *rom; /* file with the contents of the expansion ROM; NULL: no ROM */
+};
 
 extern const struct device_class vga_class;
 
