@@ -16,6 +16,7 @@ enum kind {
     KIND_SET,     /* becomes the --set assignment "path=VALUE" */
     KIND_SETTING, /* the value is an assignment itself */
     KIND_SAVE,
+    KIND_SCREENSHOT,
     KIND_PACE,
     KIND_RTC,
     KIND_STRICT,
@@ -45,6 +46,7 @@ static const struct option_row rows[] = {
     {"--stats", "FILE", KIND_STRING, AT(stats), NULL, "write statistics as JSON at the end (- for standard output)"},
     {"--trace", "FILE", KIND_STRING, AT(trace), NULL, "write VM entries and exits to FILE, a line each (- for standard error)"},
     {"--save", "FILE@INSNS", KIND_SAVE, 0, NULL, "save the machine at tick INSNS, and go on"},
+    {"--screenshot", "FILE@INSNS", KIND_SCREENSHOT, 0, NULL, "write the screen at tick INSNS as PNG, and go on"},
     {"--load", "FILE", KIND_STRING, AT(load_path), NULL, "go on from a saved machine"},
     {"--record", "FILE", KIND_STRING, AT(record), NULL, "keep all outside input, with its ticks"},
     {"--replay", "FILE", KIND_STRING, AT(replay), NULL, "repeat the input kept in FILE instead of taking any"},
@@ -89,14 +91,18 @@ static bool add_setting(struct options *opt, const char *path, const char *value
     return true;
 }
 
-static bool parse_save(struct options *opt, const char *value, struct error *err)
+/* FILE@INSNS */
+static bool parse_at(const char *name, const char *value, char **path, u64 *tick, struct error *err)
 {
     const char *at = strrchr(value, '@');
     if (!at || at == value)
-        return error_set(err, "--save %s: expected FILE@INSNS", value);
-    free(opt->save_path);
-    opt->save_path = xasprintf("%.*s", (int)(at - value), value);
-    return parse_number(at + 1, "--save FILE@INSNS:", &opt->save_at, err);
+        return error_set(err, "%s %s: expected FILE@INSNS", name, value);
+    char *what = xasprintf("%s FILE@INSNS:", name);
+    free(*path);
+    *path = xasprintf("%.*s", (int)(at - value), value);
+    bool ok = parse_number(at + 1, what, tick, err);
+    free(what);
+    return ok;
 }
 
 static bool parse_choice(const char *name, const char *value, const char *yes, const char *no,
@@ -130,7 +136,9 @@ static bool take(struct options *opt, const struct option_row *row, const char *
     case KIND_SETTING:
         return add_setting(opt, NULL, value, err);
     case KIND_SAVE:
-        return parse_save(opt, value, err);
+        return parse_at(row->name, value, &opt->save_path, &opt->save_at, err);
+    case KIND_SCREENSHOT:
+        return parse_at(row->name, value, &opt->screenshot_path, &opt->screenshot_at, err);
     case KIND_PACE:
         opt->pace_given = true;
         return parse_choice("--pace", value, "host", "max", &opt->pace_host, err);
@@ -186,6 +194,7 @@ bool options_parse(struct options *opt, int argc, char **argv, struct error *err
 void options_free(struct options *opt)
 {
     free(opt->save_path);
+    free(opt->screenshot_path);
     for (unsigned k = 0; k < opt->set_count; k++)
         free(opt->set[k]);
     *opt = (struct options){0};

@@ -11,13 +11,14 @@
 struct options {
     const char *machine; /* XML file; NULL: the built-in PC */
     const char *kernel, *initrd, *append;
-    const char *stats; /* file for JSON statistics, "-" for standard output */
-    const char *trace; /* file for the trace, "-" for standard error */
-    char *save_path;   /* --save FILE@INSNS */
+    const char *stats;     /* file for JSON statistics, "-" for standard output */
+    const char *trace;     /* file for the trace, "-" for standard error */
+    char *save_path;       /* --save FILE@INSNS */
+    char *screenshot_path; /* --screenshot FILE@INSNS */
     const char *load_path;
     const char *record, *replay;
     const char *log;
-    u64 save_at;                /* ticks since power-on */
+    u64 save_at, screenshot_at; /* ticks since power-on */
     u64 max_insns;              /* UINT64_MAX: no limit */
     bool pace_given, pace_host; /* --pace; host: idle time passes as on the host */
     bool help;

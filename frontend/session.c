@@ -14,6 +14,7 @@
 #include "frontend/image.h"
 #include "frontend/outside.h"
 #include "frontend/recording.h"
+#include "frontend/screenshot.h"
 #include "frontend/stats.h"
 #include "traces/trace.h"
 #include "frontend/terminal.h"
@@ -225,27 +226,66 @@ static bool run_until(struct session *s, u64 until, struct error *err)
     return s->m->group.stop != STOP_RESET;
 }
 
-/* The whole run, with the stop for --save in it. */
-static bool run(struct session *s, struct error *err)
+static u64 last_tick(const struct session *s)
 {
-    const struct options *opt = s->opt;
-    const struct clock *clock = &s->m->clock;
-    u64 limit = MIN(opt->max_insns, input_end(s->m->input));
-    if (!opt->save_path)
-        return run_until(s, limit, err);
-    if (opt->save_at < clock->now)
-        return error_set(err, "--save: the machine loaded is at tick %llu already",
-                         (unsigned long long)clock->now);
-    if (!run_until(s, MIN(opt->save_at, limit), err))
-        return false;
-    if (s->m->group.stop != STOP_LIMIT || clock->now < opt->save_at)
-        return error_set(err, "--save: the run ended at tick %llu, before %llu",
-                         (unsigned long long)clock->now, (unsigned long long)opt->save_at);
+    return MIN(s->opt->max_insns, input_end(s->m->input));
+}
+
+/* What an option asks for at a tick. */
+struct stop {
+    const char *option;
+    u64 at;
+    bool (*act)(struct session *, struct error *);
+};
+
+static bool save_here(struct session *s, struct error *err)
+{
     outside_stop(s->outside);
     if (!save_snapshot(s, err))
         return false;
     outside_start(s->outside);
-    return run_until(s, limit, err);
+    return true;
+}
+
+static bool draw_here(struct session *s, struct error *err)
+{
+    return screenshot_take(s->m->pc, s->opt->screenshot_path, err);
+}
+
+static bool run_to_stop(struct session *s, const struct stop *stop, struct error *err)
+{
+    const struct clock *clock = &s->m->clock;
+    if (stop->at < clock->now)
+        return error_set(err, "%s: the machine loaded is at tick %llu already", stop->option,
+                         (unsigned long long)clock->now);
+    if (!run_until(s, MIN(stop->at, last_tick(s)), err))
+        return false;
+    if (s->m->group.stop != STOP_LIMIT || clock->now < stop->at)
+        return error_set(err, "%s: the run ended at tick %llu, before %llu", stop->option,
+                         (unsigned long long)clock->now, (unsigned long long)stop->at);
+    return stop->act(s, err);
+}
+
+/* The whole run, with the stops for --save and --screenshot in it. */
+static bool run(struct session *s, struct error *err)
+{
+    const struct options *opt = s->opt;
+    const struct stop save = {"--save", opt->save_at, save_here};
+    const struct stop draw = {"--screenshot", opt->screenshot_at, draw_here};
+    const struct stop *stops[2];
+    unsigned count = 0;
+    if (opt->save_path)
+        stops[count++] = &save;
+    if (opt->screenshot_path)
+        stops[count++] = &draw;
+    if (count == 2 && draw.at < save.at) {
+        stops[0] = &draw;
+        stops[1] = &save;
+    }
+    for (unsigned n = 0; n < count; n++)
+        if (!run_to_stop(s, stops[n], err))
+            return false;
+    return run_until(s, last_tick(s), err);
 }
 
 /* A replay that reached its end, or went another way. True: *status says how the run ended. */

@@ -72,6 +72,9 @@ START_TEST(saving)
     ck_assert(parse("--save a@b@0", &err));
     ck_assert_str_eq(opt.save_path, "a@b");
     ck_assert_uint_eq(opt.save_at, 0);
+    ck_assert(parse("--screenshot a.png@7K", &err));
+    ck_assert_str_eq(opt.screenshot_path, "a.png");
+    ck_assert_uint_eq(opt.screenshot_at, 7000);
     ck_assert(parse("--save x@2G --load y", &err));
     ck_assert_str_eq(opt.save_path, "x");
     ck_assert_uint_eq(opt.save_at, 2000000000);
@@ -111,6 +114,7 @@ START_TEST(mistakes_are_named)
         {"--save file", "--save file: expected FILE@INSNS"},
         {"--save @5", "--save @5: expected FILE@INSNS"},
         {"--save f@", NULL},
+        {"--screenshot f", "--screenshot f: expected FILE@INSNS"},
         {"--pace fast", "--pace fast: expected host or max"},
         {"--rtc now", "--rtc now: expected host or fixed"},
     };

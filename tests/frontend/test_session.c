@@ -23,7 +23,7 @@ static void enter_folder(void)
 
 static void leave_folder(void)
 {
-    static const char *const files[] = {"kernel", "console", "stats", "snap"};
+    static const char *const files[] = {"kernel", "console", "stats", "snap", "shot"};
     char name[64];
     for (size_t n = 0; n < ARRAY_SIZE(files); n++)
         unlink(files[n]);
@@ -235,7 +235,29 @@ START_TEST(a_reset_starts_the_kernel_anew)
 }
 END_TEST
 
+START_TEST(the_screen_is_written_at_its_tick)
+{
+    struct error err;
+    set_up_counter();
+    ck_assert_int_eq(run("--kernel kernel --screenshot shot@2M --save snap@1M", &err), 11);
+    ck_assert_uint_eq(instructions(), COUNTER_INSNS);
+    ck_assert(!memcmp(read_text("shot"), "\x89PNG", 4));
+    unlink("shot");
+    ck_assert_int_eq(run("--load snap --screenshot shot@2M --save snap@3M", &err), 11);
+    ck_assert(!memcmp(read_text("shot"), "\x89PNG", 4));
+    ck_assert_int_eq(run("--load snap --screenshot shot@2M", &err), STATUS_USAGE);
+    ck_assert_str_eq(err.text, "--screenshot: the machine loaded is at tick 3000000 already");
+    ck_assert_int_eq(run("--kernel kernel --screenshot shot@7M", &err), STATUS_USAGE);
+    ck_assert_str_eq(err.text, "--screenshot: the run ended at tick 6000006, before 7000000");
+    ck_assert_int_eq(run("--kernel kernel --screenshot shot@0 --set vga.type=none", &err),
+                     STATUS_USAGE);
+    ck_assert_str_eq(err.text, "screenshot shot: the machine has no display");
+    leave_folder();
+}
+END_TEST
+
 SUITE_MAIN("session", &a_run_has_its_status_and_counts, &polling_leaves_the_guest_alone,
            &a_saved_run_goes_on_as_it_would_have, &saving_and_loading_can_fail,
-           &nothing_runs_on_a_bad_command_line, &a_triple_fault_has_its_status,
-           &halting_for_ever_ends_the_run, &a_reset_starts_the_kernel_anew)
+           &the_screen_is_written_at_its_tick, &nothing_runs_on_a_bad_command_line,
+           &a_triple_fault_has_its_status, &halting_for_ever_ends_the_run,
+           &a_reset_starts_the_kernel_anew)
