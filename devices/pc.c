@@ -251,7 +251,8 @@ static bool build(struct pc *pc, const struct pc_config *config, struct error *e
     note_machine(pc, rtc);
     return add(pc, &i8254_class, NULL, err) && add(pc, &hpet_class, NULL, err) &&
            add(pc, &i8042_class, NULL, err) && add(pc, &isa_dma_class, NULL, err) &&
-           add(pc, &debug_port_class, &config->debug, err) && add_serial(pc, config, err) &&
+           add(pc, &debug_port_class, &config->debug, err) &&
+           add(pc, &ide_class, &config->ide, err) && add_serial(pc, config, err) &&
            add_for_tests(pc, config, err) && add_vga(pc, config, err) &&
            add_tables(pc, config, err);
 }

@@ -4,6 +4,7 @@
 #define DEVICES_PC_H
 
 #include "devices/debug_port.h"
+#include "devices/ide.h"
 #include "devices/flash.h"
 #include "devices/fw_cfg.h"
 #include "devices/mc146818.h"
@@ -25,6 +26,7 @@ struct pc_config {
     struct pvpanic_config pvpanic;         /* not there unless enabled */
     struct test_device_config test_device; /* not there unless enabled */
     struct vga_config vga;
+    struct ide_config ide;        /* no drives, unless the caller says so */
     struct flash_config firmware; /* path NULL: none; something else starts the processors */
 };
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "devices/i440fx.h"
+#include "devices/pci.h"
 #include "tests/suite.h"
 
 #define MICROSECOND UINT64_C(1000)

@@ -397,7 +397,7 @@ START_TEST(discard)
         static u8 now[SIZE];
         ck_assert(disk_read(disk, 0, now, SIZE));
         for (size_t k = 0; k < SIZE; k++)
-            ck_assert(now[k] == model[k] || (!now[k] && k >= 4095 && k < 4095 + 16386));
+            REQUIRE(now[k] == model[k] || (!now[k] && k >= 4095 && k < 4095 + 16386));
         memcpy(model, now, SIZE);
         change(disk, 5000, 100, 1);
         same(disk);
