@@ -16,6 +16,8 @@
 
 #define ROM_ENABLE BIT32(0)
 
+#define CAPABILITIES_START 0x40
+
 #define RESET_CPU BIT32(2)
 #define RESET_SYSTEM BIT32(1)
 
@@ -26,6 +28,11 @@ struct pci_bus {
     u8 reset_control;               /* port 0xcf9 */
     u8 asserted[4];                 /* functions that assert each interrupt wire */
 };
+
+const struct device_env *pci_env(const struct pci_bus *bus)
+{
+    return bus->env;
+}
 
 u32 pci_config_get(const struct pci_device *device, unsigned offset, unsigned size)
 {
@@ -43,7 +50,7 @@ void pci_config_set(struct pci_device *device, unsigned offset, unsigned size, u
         device->config[offset + n] = (u8)(value >> (8 * n));
 }
 
-static void make_writable(struct pci_device *device, unsigned offset, unsigned size, u32 mask)
+void pci_config_writable(struct pci_device *device, unsigned offset, unsigned size, u32 mask)
 {
     for (unsigned n = 0; n < size; n++)
         device->writable[offset + n] = (u8)(mask >> (8 * n));
@@ -56,9 +63,9 @@ void pci_init(struct pci_device *device, const char *name, const struct pci_id *
     pci_config_set(device, PCI_DEVICE, 2, id->device);
     pci_config_set(device, PCI_REVISION, 1, id->revision);
     pci_config_set(device, PCI_CLASS, 3, id->class);
-    make_writable(device, PCI_COMMAND, 2, 0x0547);
-    make_writable(device, 0x0c, 2, 0xffff); /* cache line size, latency timer */
-    make_writable(device, PCI_INTERRUPT_LINE, 1, 0xff);
+    pci_config_writable(device, PCI_COMMAND, 2, 0x0547);
+    pci_config_writable(device, 0x0c, 2, 0xffff); /* cache line size, latency timer */
+    pci_config_writable(device, PCI_INTERRUPT_LINE, 1, 0xff);
     device->clear[PCI_STATUS + 1] = 0xf9;
 }
 
@@ -80,16 +87,37 @@ void pci_bar_init(struct pci_device *device, unsigned index, const struct pci_ba
     unsigned offset = bar_offset(device, index);
     pci_config_set(device, offset, 4,
                    bar->io ? 1u : (bar->wide ? 4u : 0u) | (bar->prefetch ? 8u : 0u));
-    make_writable(device, offset, 4, (u32)mask);
+    pci_config_writable(device, offset, 4, (u32)mask);
     if (bar->wide)
-        make_writable(device, offset + 4, 4, (u32)(mask >> 32));
+        pci_config_writable(device, offset + 4, 4, (u32)(mask >> 32));
 }
 
 void pci_rom_init(struct pci_device *device, u8 *memory, u64 size)
 {
     ASSERT(size >= PAGE_SIZE && !(size & (size - 1)));
     device->bar[PCI_ROM] = (struct pci_bar){.size = size, .memory = memory};
-    make_writable(device, PCI_ROM_ADDRESS, 4, (u32) ~(size - 1) | ROM_ENABLE);
+    pci_config_writable(device, PCI_ROM_ADDRESS, 4, (u32) ~(size - 1) | ROM_ENABLE);
+}
+
+u8 pci_capability_add(struct pci_device *device, u8 id, unsigned size)
+{
+    unsigned offset = device->capability_end ? device->capability_end : CAPABILITIES_START;
+    unsigned link = PCI_CAPABILITIES;
+    ASSERT(size >= 2 && offset + size <= sizeof(device->config));
+    while (device->config[link])
+        link = device->config[link] + 1u;
+    device->config[link] = (u8)offset;
+    device->config[offset] = id;
+    device->config[PCI_STATUS] |= PCI_STATUS_CAPABILITIES;
+    device->capability_end = (offset + size + 3) & ~3u;
+    return (u8)offset;
+}
+
+unsigned pci_slot_free(const struct pci_bus *bus, unsigned from)
+{
+    while (from < 32 && bus->device[PCI_DEVFN(from, 0)])
+        from++;
+    return from;
 }
 
 void pci_add(struct pci_bus *bus, struct pci_device *device, u8 devfn)
@@ -344,7 +372,10 @@ static u64 data_read(void *opaque, u64 offset, unsigned size)
     struct pci_device *device = selected(bus);
     if (!device)
         return UINT64_MAX;
-    return pci_config_get(device, chosen(bus, offset, size), size);
+    unsigned at = chosen(bus, offset, size);
+    if (device->config_reading)
+        device->config_reading(device, at, size);
+    return pci_config_get(device, at, size);
 }
 
 static void data_write(void *opaque, u64 offset, unsigned size, u64 value)

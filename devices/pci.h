@@ -32,6 +32,7 @@
 #define PCI_COMMAND_MASTER BIT32(2)
 #define PCI_COMMAND_INTX_OFF BIT32(10)
 #define PCI_STATUS_INTX BIT32(3)
+#define PCI_STATUS_CAPABILITIES BIT32(4)
 
 /* A base address register. The region is mapped where, and while, the guest says so. */
 struct pci_bar {
@@ -58,8 +59,11 @@ struct pci_device {
     u8 clear[256];    /* bits a guest write of 1 clears */
     u8 initial[256];  /* what reset restores; taken by pci_add() */
     struct pci_bar bar[PCI_BARS + 1];
-    bool intx;   /* the function asserts its interrupt pin */
-    bool driven; /* the wire as last driven */
+    unsigned capability_end; /* private: where pci_capability_add() goes on */
+    bool intx;               /* the function asserts its interrupt pin */
+    bool driven;             /* the wire as last driven */
+    /* Before a read by the guest of [offset, offset + size); may be NULL. */
+    void (*config_reading)(struct pci_device *device, unsigned offset, unsigned size);
     /* After a write by the guest to [offset, offset + size); may be NULL. */
     void (*config_written)(struct pci_device *device, unsigned offset, unsigned size);
     void *opaque;
@@ -76,12 +80,23 @@ void pci_free(struct pci_bus *bus);
 void pci_reset(struct pci_bus *bus);
 void pci_snap(struct pci_bus *bus, struct snap *s);
 
+const struct device_env *pci_env(const struct pci_bus *bus);
+
 /* Fills identity and the masks of a type 0 header. */
 void pci_init(struct pci_device *device, const char *name, const struct pci_id *id);
 /* Before pci_add(). */
 void pci_bar_init(struct pci_device *device, unsigned index, const struct pci_bar *bar);
 /* Before pci_add(): an expansion ROM in extra memory; size: a power of two, at least 4096. */
 void pci_rom_init(struct pci_device *device, u8 *memory, u64 size);
+/*
+ * Before pci_add(): puts a capability of size bytes (those of id and next included) at the end of the
+ * list. Returns its offset in config, a multiple of 4.
+ */
+u8 pci_capability_add(struct pci_device *device, u8 id, unsigned size);
+/* Before pci_add(): lets the guest write the bits of mask in a register. */
+void pci_config_writable(struct pci_device *device, unsigned offset, unsigned size, u32 mask);
+/* The lowest device number from `from` on without a function 0; 32: none. */
+unsigned pci_slot_free(const struct pci_bus *bus, unsigned from);
 /* Puts the function on the bus; device->opaque and bytes of config must be final. */
 void pci_add(struct pci_bus *bus, struct pci_device *device, u8 devfn);
 void pci_remove(struct pci_device *device);
