@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "devices/debug_port.h"
-#include "devices/i8042.h"
 #include "devices/isa_dma.h"
 #include "devices/mc146818.h"
 #include "devices/uart16550.h"
@@ -133,36 +132,5 @@ START_TEST(debug_ports)
 }
 END_TEST
 
-START_TEST(keyboard_controller)
-{
-    void *kbc = harness_make(&i8042_class, NULL);
-    ck_assert_uint_eq(in8(0x64) & 1, 0);
-    out8(0x64, 0xaa);
-    ck_assert_uint_eq(in8(0x64) & 1, 1);
-    ck_assert_uint_eq(in8(0x60), 0x55);
-    out8(0x64, 0x60);
-    out8(0x60, 0x01);
-    out8(0x64, 0x20);
-    ck_assert_uint_eq(in8(0x60), 0x01);
-    unsigned before = h.rises[1];
-    out8(0x60, 0xf2);
-    ck_assert(h.level[1]);
-    ck_assert_uint_eq(in8(0x60), 0xfa);
-    ck_assert_uint_eq(in8(0x60), 0xab);
-    ck_assert_uint_eq(in8(0x60), 0x83);
-    ck_assert_uint_eq(h.rises[1] - before, 3);
-    ck_assert(!h.level[1]);
-    out8(0x64, 0xfe);
-    ck_assert_int_eq(h.group.stop, STOP_RESET);
-    h.group.stop = STOP_NONE;
-    out8(0x92, 0x02);
-    ck_assert_int_eq(h.group.stop, STOP_NONE);
-    out8(0x92, 0x03);
-    ck_assert_int_eq(h.group.stop, STOP_RESET);
-    harness_end(&i8042_class, kbc);
-}
-END_TEST
-
 SUITE_MAIN("device", &every_row_is_complete, &every_row_lives_alone,
-           &every_port_and_register_bears_noise, &configuration, &list, &debug_ports,
-           &keyboard_controller)
+           &every_port_and_register_bears_noise, &configuration, &list, &debug_ports)
