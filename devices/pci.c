@@ -115,7 +115,7 @@ u8 pci_capability_add(struct pci_device *device, u8 id, unsigned size)
 
 unsigned pci_slot_free(const struct pci_bus *bus, unsigned from)
 {
-    while (from < 32 && bus->device[PCI_DEVFN(from, 0)])
+    while (from < PCI_SLOTS && bus->device[PCI_DEVFN(from, 0)])
         from++;
     return from;
 }

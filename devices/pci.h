@@ -8,6 +8,7 @@
 
 #include "devices/device.h"
 
+#define PCI_SLOTS 32
 #define PCI_DEVFN(device, function) ((u8)((device) << 3 | (function)))
 #define PCI_BARS 6
 #define PCI_ROM PCI_BARS /* place of the expansion ROM among a function's base address registers */
@@ -95,7 +96,7 @@ void pci_rom_init(struct pci_device *device, u8 *memory, u64 size);
 u8 pci_capability_add(struct pci_device *device, u8 id, unsigned size);
 /* Before pci_add(): lets the guest write the bits of mask in a register. */
 void pci_config_writable(struct pci_device *device, unsigned offset, unsigned size, u32 mask);
-/* The lowest device number from `from` on without a function 0; 32: none. */
+/* The lowest device number from `from` on without a function 0; PCI_SLOTS: none. */
 unsigned pci_slot_free(const struct pci_bus *bus, unsigned from);
 /* Puts the function on the bus; device->opaque and bytes of config must be final. */
 void pci_add(struct pci_bus *bus, struct pci_device *device, u8 devfn);
