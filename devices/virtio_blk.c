@@ -282,7 +282,6 @@ const struct device_class virtio_blk_class = {
     .name = "virtio_blk",
     .help = "virtio block device on PCI",
     .config_size = sizeof(struct virtio_blk_config),
-    .on_pci = true,
     .create = virtio_blk_create,
     .reset = virtio_blk_reset,
     .snap = virtio_blk_snap,

@@ -108,7 +108,6 @@ const struct device_class virtio_console_class = {
     .name = "virtio_console",
     .help = "virtio console on PCI, one port",
     .config_size = sizeof(struct virtio_console_config),
-    .on_pci = true,
     .create = virtio_console_create,
     .reset = virtio_console_reset,
     .snap = virtio_console_snap,

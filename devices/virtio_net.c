@@ -190,7 +190,6 @@ const struct device_class virtio_net_class = {
     .name = "virtio_net",
     .help = "virtio network card on PCI",
     .config_size = sizeof(struct virtio_net_config),
-    .on_pci = true,
     .create = virtio_net_create,
     .reset = virtio_net_reset,
     .snap = virtio_net_snap,

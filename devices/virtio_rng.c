@@ -117,7 +117,6 @@ const struct device_class virtio_rng_class = {
     .prop_offsets = prop_offsets,
     .prop_count = ARRAY_SIZE(props),
     .config_size = sizeof(struct virtio_rng_config),
-    .on_pci = true,
     .create = virtio_rng_create,
     .reset = virtio_rng_reset,
     .snap = virtio_rng_snap,

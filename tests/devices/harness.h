@@ -19,7 +19,6 @@ struct harness {
     struct clock clock;
     struct cpu_group group;
     struct device_env env;
-    struct pci_bus *pci; /* made for a device that needs one */
     bool level[LINE_COUNT];
     unsigned rises[LINE_COUNT];
     u64 last_rise[LINE_COUNT]; /* tick */

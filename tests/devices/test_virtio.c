@@ -73,7 +73,6 @@ static void echo_free(void *device)
 }
 
 static const struct device_class echo_class = {.name = "echo",
-                                               .on_pci = true,
                                                .create = echo_create,
                                                .reset = echo_reset,
                                                .snap = echo_snap,
