@@ -215,8 +215,8 @@ static const u8 *fetch_host(struct cpu *cpu, u64 lin, u64 *hpa, bool *fault)
         struct tlb_fill f = {
             .lin = lin & PAGE_MASK,
             .host = page,
-            .read = e->rtag == (lin & PAGE_MASK), /* what earlier walks allowed stays */
-            .write = e->wtag == (lin & PAGE_MASK),
+            .read = tlb_tag_is(e->rtag, lin & PAGE_MASK), /* what earlier walks allowed stays */
+            .write = tlb_tag_is(e->wtag, lin & PAGE_MASK),
             .exec = true,
             .global = out.global,
             .page_shift = out.page_shift,
@@ -276,8 +276,8 @@ static void add_ref(struct block_cache *cache, struct block *blk, const u8 *host
     cache->ram->code[page] |= granules;
 }
 
-/* Each instruction with a stub and the handler behind an intercept, an end with its stub */
-#define BLOCK_ROOM (sizeof(struct block) + (3 * BLOCK_MAX_INSNS + 2) * sizeof(struct insn) + 128)
+/* Each instruction with a stub and the handlers behind an intercept and a probe, an end with its stub */
+#define BLOCK_ROOM (sizeof(struct block) + (4 * BLOCK_MAX_INSNS + 2) * sizeof(struct insn) + 128)
 
 /* Room for the largest block at the arena's end; drops everything when there is none. */
 static struct block *new_block(struct block_cache *cache)

@@ -7,6 +7,7 @@
 #include "cpu/decode.h"
 #include "cpu/op_fuse.h"
 #include "cpu/op_block.h"
+#include "cpu/probe.h"
 
 /* A block under construction. */
 struct build {
@@ -15,7 +16,8 @@ struct build {
     struct decoded dec[BLOCK_MAX_INSNS];
     unsigned count; /* instructions so far */
     unsigned bytes;
-    unsigned page_offset; /* of the block's first byte */
+    unsigned page_offset;         /* of the block's first byte */
+    bool marked[BLOCK_MAX_INSNS]; /* a debugger may stop before the instruction */
 };
 
 static bool is_direct(const struct decoded *d)
@@ -40,6 +42,7 @@ static bool decode_all(struct build *b, const struct build_input *in)
             return b->count > 0;
         d->insn.n = (u8)b->count;
         d->insn.off = (u8)b->bytes;
+        b->marked[b->count] = probe_marks(b->cpu, b->blk, b->bytes);
         b->count++;
         b->bytes += INSN_LEN(&d->insn);
         if (never_falls_through(d) || in->single)
@@ -50,7 +53,7 @@ static bool decode_all(struct build *b, const struct build_input *in)
 
 /*
  * Chooses the variant that computes no flags where the block overwrites them before anyone can see
- * them. Whatever may fault, exit or leave the block sees all flags.
+ * them. Whatever may fault, exit, stop or leave the block sees all flags.
  */
 static void drop_dead_flags(struct build *b)
 {
@@ -60,7 +63,7 @@ static void drop_dead_flags(struct build *b)
         if (!(d->flags_written & live))
             d->insn.fn = d->fn_dead;
         live = (live & ~(unsigned)d->flags_written) | d->flags_read;
-        if (d->memory || d->ends || d->branch != BR_NONE || d->exit != VMEXIT_NONE)
+        if (d->memory || d->ends || d->branch != BR_NONE || d->exit != VMEXIT_NONE || b->marked[k])
             live = FS_ALL;
     }
 }
@@ -102,7 +105,7 @@ static void fuse_pairs(struct build *b)
         return;
     for (unsigned k = 0; k + 1 < b->count; k++) {
         const struct decoded *jcc = &b->dec[k + 1];
-        if (jcc->branch != BR_JCC)
+        if (jcc->branch != BR_JCC || b->marked[k] || b->marked[k + 1])
             continue;
         unsigned cc = jcc->row->opcode & 15;
         insn_fn *first = b->dec[k].insn.fn;
@@ -128,6 +131,17 @@ static unsigned add_intercept(struct build *b, unsigned at, unsigned k)
     return at + 1;
 }
 
+static unsigned add_probe(struct build *b, unsigned at, unsigned k)
+{
+    struct insn *aux = &b->blk->code[at];
+    memset(aux, 0, sizeof(*aux));
+    aux->fn = b->blk->code[k].fn;
+    aux->n = (u8)k;
+    aux->off = BEHIND_PROBE;
+    b->blk->code[k].fn = op_probe;
+    return at + 1;
+}
+
 static void lay_out(struct build *b)
 {
     struct insn *code = b->blk->code;
@@ -147,6 +161,9 @@ static void lay_out(struct build *b)
     for (unsigned k = 0; k < b->count; k++)
         if (b->dec[k].exit != VMEXIT_NONE)
             at = add_intercept(b, at, k);
+    for (unsigned k = 0; k < b->count; k++)
+        if (b->marked[k])
+            at = add_probe(b, at, k);
     b->blk->records = (u16)at;
     fuse_pairs(b);
 }

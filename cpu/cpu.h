@@ -224,6 +224,7 @@ struct vmx;
 struct block_cache;
 struct cpu_model;
 struct machine_ops;
+struct cpu_probe;
 
 struct cpu {
     /* Reached by one-byte offsets in records: keep first and in this order. */
@@ -313,7 +314,8 @@ struct cpu {
     bool pml_on;
     struct walk_pml pml; /* page-modification log in force */
     struct cpu_group *group;
-    void *user; /* the frontend's */
+    void *user;      /* the frontend's */
+    bool probe_step; /* for the probe: ask at PROBE_BOUNDARY after each instruction */
 
     /* Statistics */
     u64 insns; /* retired by this CPU, up to the last return to the run loop */
@@ -351,6 +353,9 @@ struct cpu_group {
     /* All CPUs idle: let host time pass until tick `when`, or poll input. May be NULL. */
     void (*idle)(void *opaque, u64 when);
     void *idle_opaque;
+    const struct cpu_probe *probe; /* a debugger's; NULL: none. probe_set() */
+    struct cpu *alone;             /* the only CPU that runs; NULL: all */
+    u64 slice_end; /* after STOP_DEBUG: the tick when the slice of `turn` ends, 0: none */
 };
 
 enum cpu_stop {
@@ -362,8 +367,9 @@ enum cpu_stop {
     STOP_TRIPLE_FAULT,
     STOP_USER,
     STOP_SAVE,
-    STOP_IDLE, /* halted with no event to come */
-    STOP_PANIC /* the guest said that it has panicked */
+    STOP_DEBUG, /* cpu_group_run() called anew goes on as if it had not stopped */
+    STOP_IDLE,  /* halted with no event to come */
+    STOP_PANIC  /* the guest said that it has panicked */
 };
 
 /* ---- cpu/cpu.c ---- */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "cpu/probe.h"
 
 /* Where one page's part of an access goes: RAM by host pointer, else the bus by hpa. */
 struct place {
@@ -114,7 +115,7 @@ static bool find_place(struct cpu *cpu, u64 lin, unsigned size, unsigned acc, st
 {
     struct tlb_entry *e = tlb_slot(cpu->tlb, lin);
     u64 tag = acc & ACC_WRITE ? e->wtag : e->rtag;
-    if (tag == (lin & PAGE_MASK) && view_fits(cpu, acc)) {
+    if (tlb_tag_is(tag, lin & PAGE_MASK) && view_fits(cpu, acc)) {
         place->host = (u8 *)(uintptr_t)(lin + e->addend);
         place->hpa = ram_hpa(&cpu->bus->ram, place->host);
         return true;
@@ -213,6 +214,20 @@ static bool check_address(struct cpu *cpu, u64 lin, unsigned size, unsigned acc)
     return true;
 }
 
+static NOINLINE void note_watched(struct cpu *cpu, u64 lin, unsigned size, unsigned acc,
+                                  const struct place place[2])
+{
+    unsigned n = first_part(lin, size);
+    struct probe_event e = {.place = PROBE_ACCESS,
+                            .lin = lin,
+                            .size = size,
+                            .first = n,
+                            .hpa = {place[0].hpa, n < size ? place[1].hpa : 0},
+                            .read = acc & ACC_READ,
+                            .write = acc & ACC_WRITE};
+    probe_ask(cpu, NULL, &e);
+}
+
 /* Translates both parts of an access before either is made. */
 static bool find_places(struct cpu *cpu, u64 lin, unsigned size, unsigned acc,
                         struct place place[2])
@@ -224,6 +239,8 @@ static bool find_places(struct cpu *cpu, u64 lin, unsigned size, unsigned acc,
         return false;
     if (data_breakpoints_armed(cpu) && !(acc & ACC_SYSTEM))
         note_breakpoints(cpu, lin, size, acc);
+    if (unlikely(cpu->tlb_store.watch))
+        note_watched(cpu, lin, size, acc, place);
     return true;
 }
 
@@ -284,6 +301,10 @@ u8 *lin_host(struct cpu *cpu, u64 lin, unsigned acc)
     if (likely(rok && wok))
         return (u8 *)(uintptr_t)(lin + e->addend);
     if (cpu->ctx->bypass || ((cpu->mode & MODE_LMA) && !is_canonical(cpu, lin)))
+        return NULL;
+    bool rthere = !(acc & ACC_READ) || tlb_tag_is(e->rtag, page);
+    bool wthere = !(acc & ACC_WRITE) || tlb_tag_is(e->wtag, page);
+    if (unlikely(rthere && wthere)) /* watched */
         return NULL;
     struct walk_out out;
     if (walk_page(cpu, lin, acc, &out) != WALK_OK || is_apic_access(cpu, &out))

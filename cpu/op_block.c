@@ -85,6 +85,15 @@ COLD HANDLER(op_link_stub)
     GOTO(blk->code);
 }
 
+const struct insn *block_behind(const struct insn *i, enum block_behind what)
+{
+    const struct block *blk = insn_block(i);
+    const struct insn *aux = &blk->code[blk->records - 1];
+    while (aux->n != i->n || aux->off != what)
+        aux--;
+    return aux;
+}
+
 COLD HANDLER(op_relookup)
 {
     cpu->rip = insn_block(i)->rip;

@@ -13,6 +13,14 @@ HANDLER(op_block_end_xp);
 HANDLER(op_link_stub);
 /* Non-root operation: an instruction that may cause a VM exit. */
 HANDLER(op_intercept);
+/* An instruction that a debugger has marked. */
+HANDLER(op_probe);
+/*
+ * The auxiliary record, one of the last of its block, with the handler that one of these has taken the place
+ * of: record i's.
+ */
+enum block_behind { BEHIND_INTERCEPT, BEHIND_PROBE };
+const struct insn *block_behind(const struct insn *i, enum block_behind what);
 /* First record of a dropped block. */
 HANDLER(op_relookup);
 

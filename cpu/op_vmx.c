@@ -5,16 +5,6 @@
 #include "cpu/op_block.h"
 #include "cpu/optable.h"
 
-/* The auxiliary record that belongs to record i: one of the last of its block. */
-static const struct insn *behind(const struct insn *i)
-{
-    const struct block *blk = insn_block(i);
-    const struct insn *aux = &blk->code[blk->records - 1];
-    while (aux->n != i->n)
-        aux--;
-    return aux;
-}
-
 static NOINLINE enum virt_intercept intercept(struct cpu *cpu, const struct insn *i,
                                               const struct insn *aux)
 {
@@ -28,7 +18,7 @@ static NOINLINE enum virt_intercept intercept(struct cpu *cpu, const struct insn
 
 COLD HANDLER(op_intercept)
 {
-    const struct insn *aux = behind(i);
+    const struct insn *aux = block_behind(i, BEHIND_INTERCEPT);
     enum virt_intercept result = intercept(cpu, i, aux);
     if (likely(result == INTERCEPT_FAULT))
         return insn_fault(cpu, i);

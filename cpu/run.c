@@ -16,6 +16,7 @@
 #include "cpu/exec.h"
 #include "cpu/insn_log.h"
 #include "cpu/lapic.h"
+#include "cpu/probe.h"
 #include "cpu/smm.h"
 
 /* Instructions a CPU runs before the next one has its turn, with several CPUs. */
@@ -134,7 +135,9 @@ static void take_interrupt(struct cpu *cpu)
     cpu->interrupts++;
     cpu->activity = ACTIVITY_RUN;
     count_delivery(cpu);
-    cpu_deliver(cpu, EVENT_EXTERNAL, (u8)vector, false, 0);
+    struct probe_event e = {.place = PROBE_INTERRUPT, .number = (u32)vector};
+    if (cpu_deliver(cpu, EVENT_EXTERNAL, (u8)vector, false, 0))
+        probe_ask(cpu, NULL, &e);
 }
 
 static void take_nmi(struct cpu *cpu)
@@ -246,7 +249,9 @@ static void step(struct cpu *cpu)
     cpu->after_mov_ss = mov_ss;
     run_chunk(cpu, 1, true);
     cpu->after_mov_ss = false;
-    if (nonroot && (cpu->exit.pending || cpu->exc.pending)) { /* a VM exit saves them */
+    bool stopped = cpu->clock->now == before && cpu->group->stop == STOP_DEBUG;
+    /* A VM exit saves them; a debugger's stop has them still before it. */
+    if ((nonroot && (cpu->exit.pending || cpu->exc.pending)) || stopped) {
         cpu->irq_shadow = shadow;
         cpu->mov_ss_shadow = mov_ss;
     }
@@ -262,7 +267,7 @@ static void step(struct cpu *cpu)
 
 static bool must_step(const struct cpu *cpu, u64 count)
 {
-    return count < BLOCK_MAX_INSNS || cpu->irq_shadow || cpu->virt_step ||
+    return count < BLOCK_MAX_INSNS || cpu->irq_shadow || cpu->virt_step || cpu->probe_step ||
            (cpu->eflags & (FLAG_TF | FLAG_RF)) || debug_fetch_armed(cpu) ||
            (log_on(LOG_INSN) && cpu->clock->now >= log_from);
 }
@@ -299,15 +304,19 @@ static void run_until(struct cpu *cpu, u64 end)
             continue;
         if (unlikely(cpu->exit.pending) ||
             (!cpu->exc.pending && boundary_exit(cpu, BOUNDARY_TRAP))) {
-            cpu->virt->take_exit(cpu);
+            if (!probe_stops(cpu, PROBE_EXIT))
+                cpu->virt->take_exit(cpu);
             continue;
         }
         if (cpu->debug_hits && !cpu->mov_ss_shadow)
             debug_trap(cpu);
         if (unlikely(cpu->exc.pending)) {
-            finish_exception(cpu);
+            if (!probe_stops(cpu, PROBE_EXCEPTION))
+                finish_exception(cpu);
             continue;
         }
+        if (probe_stops(cpu, PROBE_BOUNDARY))
+            return;
         if (clock->now >= end || group->stop)
             return;
         if (cpu->activity == ACTIVITY_MWAIT && mwait_ends(cpu))
@@ -361,6 +370,8 @@ static struct cpu *next_runnable(const struct cpu_group *group, unsigned *at)
 {
     for (unsigned n = 0; n < group->count; n++) {
         unsigned k = (*at + n) % group->count;
+        if (group->alone && group->alone != group->cpu[k])
+            continue;
         if (runnable(group->cpu[k])) {
             *at = k;
             return group->cpu[k];
@@ -377,18 +388,24 @@ void cpu_group_run(struct cpu_group *group)
             group->stop = STOP_LIMIT;
             break;
         }
-        struct cpu *cpu = next_runnable(group, &group->turn);
+        u64 end = group->slice_end;
+        struct cpu *cpu = end ? group->cpu[group->turn] : next_runnable(group, &group->turn);
         if (!cpu) {
             skip_idle(group);
             continue;
         }
-        u64 slice = group->count > 1 ? QUANTUM : CLOCK_NEVER - clock->now;
+        if (!end)
+            end = group->count > 1 ? clock->now + QUANTUM : CLOCK_NEVER;
         group->running = cpu;
+        group->slice_end = 0;
         group->resched = false;
         ram_smm_view(&group->bus->ram, cpu->smm);
-        run_until(cpu, MIN(clock->now + slice, group->insn_limit));
+        run_until(cpu, MIN(end, group->insn_limit));
         group->running = NULL;
         ram_smm_view(&group->bus->ram, false);
-        group->turn = (group->turn + 1) % group->count;
+        if (group->stop == STOP_DEBUG && !group->resched)
+            group->slice_end = end;
+        else
+            group->turn = (group->turn + 1) % group->count;
     }
 }

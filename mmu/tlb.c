@@ -166,6 +166,43 @@ struct tlb_ctx *tlb_find(struct tlb *tlb, const struct tlb_key *key)
     return ctx;
 }
 
+/* The page that a used entry's tag stands for: its bits that choose the slot may be anything. */
+static u64 tag_page(u64 tag, size_t slot)
+{
+    u64 choosing = (u64)(TLB_ENTRIES - 1) << PAGE_SHIFT;
+    return (tag & ~choosing) | (u64)slot << PAGE_SHIFT;
+}
+
+static u64 watched_tag(u64 tag, size_t slot, bool watched)
+{
+    if (tag == tlb_no_tag(slot))
+        return tag;
+    u64 page = tag_page(tag, slot);
+    return watched ? page ^ TLB_WATCHED : page;
+}
+
+static void mark_watched(const struct tlb *tlb, struct tlb_entry *entry, size_t slot)
+{
+    u64 none = tlb_no_tag(slot), page = entry->rtag != none ? entry->rtag : entry->wtag;
+    if (page == none)
+        return;
+    page = tag_page(page, slot);
+    unsigned kinds = 0;
+    if (tlb->watch)
+        kinds = tlb->watch->kinds(tlb->watch->opaque, page,
+                                  (const u8 *)(uintptr_t)(page + entry->addend));
+    entry->rtag = watched_tag(entry->rtag, slot, kinds & TLB_WATCH_READ);
+    entry->wtag = watched_tag(entry->wtag, slot, kinds & TLB_WATCH_WRITE);
+}
+
+void tlb_set_watch(struct tlb *tlb, const struct tlb_watch *watch)
+{
+    tlb->watch = watch;
+    for (size_t k = 0; k < tlb->count; k++)
+        for (size_t slot = 0; slot < TLB_ENTRIES; slot++)
+            mark_watched(tlb, &tlb->ctx[k].entry[slot], slot);
+}
+
 void tlb_fill(struct tlb *tlb, struct tlb_ctx *ctx, const struct tlb_fill *fill)
 {
     if (ctx->bypass)
@@ -190,16 +227,18 @@ void tlb_fill(struct tlb *tlb, struct tlb_ctx *ctx, const struct tlb_fill *fill)
     }
     if (fill->write)
         note_writable(ctx, (uintptr_t)fill->host);
+    if (unlikely(tlb->watch))
+        mark_watched(tlb, entry, slot);
     tlb->fills++;
 }
 
 /* The page that a used entry translates. */
 static u64 entry_page(const struct tlb_entry *entry, size_t slot)
 {
-    u64 none = tlb_no_tag(slot);
-    if (entry->rtag != none)
-        return entry->rtag;
-    return entry->xtag != none ? entry->xtag : entry->wtag;
+    u64 none = tlb_no_tag(slot), tag = entry->rtag;
+    if (tag == none)
+        tag = entry->xtag != none ? entry->xtag : entry->wtag;
+    return tag_page(tag, slot);
 }
 
 void tlb_flush_all(struct tlb *tlb)
@@ -279,8 +318,9 @@ void tlb_flush_ept(struct tlb *tlb, u64 eptp)
 static void protect_slot(struct tlb_ctx *ctx, size_t slot)
 {
     struct tlb_entry *entry = &ctx->entry[slot];
-    if (entry->rtag == entry->wtag || entry->xtag == entry->wtag)
-        entry->wtag = tlb_no_tag(slot);
+    u64 none = tlb_no_tag(slot);
+    if (entry->rtag != none || entry->xtag != none)
+        entry->wtag = none;
     else
         clear_slot(ctx, slot);
 }
@@ -297,10 +337,11 @@ static void write_protect_in(struct tlb_ctx *ctx, u64 host)
             const struct tlb_entry *entry = &ctx->entry[slot];
             if (entry->wtag == tlb_no_tag(slot))
                 continue;
-            if (entry->wtag + entry->addend == host)
+            u64 at = tag_page(entry->wtag, slot) + entry->addend;
+            if (at == host)
                 protect_slot(ctx, slot);
             else
-                note_writable(ctx, entry->wtag + entry->addend);
+                note_writable(ctx, at);
         }
     }
 }

@@ -32,6 +32,18 @@ struct tlb_entry {
     u64 addend; /* host address = linear address + addend */
 };
 
+/*
+ * A watched translation is there like any other, but its tag is moved to a page of another slot, so that
+ * the fast path misses it: whoever takes the slow path finds it by tlb_tag_is().
+ */
+#define TLB_WATCHED (UINT64_C(2) << PAGE_SHIFT)
+
+/* Does the tag stand for this page's translation, watched or not? */
+static ALWAYS_INLINE bool tlb_tag_is(u64 tag, u64 page)
+{
+    return !((tag ^ page) & ~TLB_WATCHED);
+}
+
 struct block;
 struct jump_entry {
     u64 tag; /* linear address ^ generation */
@@ -86,10 +98,22 @@ struct tlb_ctx {
 
 #define TLB_RECENT 64
 
+/*
+ * Pages whose accesses take the slow path, where a debugger sees them. Nothing else changes: the same
+ * translations are kept and given up as without.
+ */
+enum { TLB_WATCH_READ = 1, TLB_WATCH_WRITE = 2 };
+struct tlb_watch {
+    /* Which accesses to this page of linear addresses, at this host page, are watched: TLB_WATCH_* */
+    unsigned (*kinds)(void *opaque, u64 lin, const u8 *host);
+    void *opaque;
+};
+
 struct tlb {
     struct tlb_ctx *ctx;                /* TLB_CONTEXTS of them */
     struct tlb_ctx *recent[TLB_RECENT]; /* where a key was found last, by its hash */
     u32 count;                          /* contexts used so far: the first ones */
+    const struct tlb_watch *watch;      /* NULL: none */
     u64 uses;
     u64 fills, flushes, switches; /* statistics */
 };
@@ -140,6 +164,8 @@ void tlb_flush_space(struct tlb *tlb, u16 vpid, int pcid, bool keep_global);
 void tlb_flush_page(struct tlb *tlb, u16 vpid, int pcid, u64 lin);
 /* All contexts with this EPT root (bits 51:12), any VPID. eptp 0: all contexts that have one. */
 void tlb_flush_ept(struct tlb *tlb, u64 eptp);
+/* From now on, and for what is there already. watch must live until another one is set; NULL: none. */
+void tlb_set_watch(struct tlb *tlb, const struct tlb_watch *watch);
 /* Removes write permission of each translation of the host page at `host` (it now holds code). */
 void tlb_write_protect(struct tlb *tlb, const u8 *host);
 

@@ -2,6 +2,7 @@
 /* VM entries (SDM "VM Entries"): from the host to the guest of the current VMCS. */
 #include "cpu/control.h"
 #include "cpu/exec.h"
+#include "cpu/probe.h"
 #include "cpu/segment.h"
 #include "vmx/vmx.h"
 
@@ -195,6 +196,8 @@ static void transition(struct cpu *cpu, const struct vmcs *v, bool launch)
     cpu->vmx->entries++;
     vmx_report_entry(cpu, v);
     start_events(cpu, v);
+    struct probe_event e = {.place = PROBE_ENTRY};
+    probe_ask(cpu, NULL, &e);
 }
 
 enum virt_result vmx_enter(struct cpu *cpu, const struct insn *i, bool launch)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cpu/control.h"
+#include "cpu/probe.h"
 #include "cpu/segment.h"
 #include "vmx/vmx.h"
 
@@ -130,7 +131,10 @@ void vmx_entry_failed(struct cpu *cpu, u32 reason, u64 qualification)
     bool nmi_blocked = cpu->nmi_blocked;
     cpu->exit =
         (struct vm_exit){.reason = reason | REASON_ENTRY_FAILURE, .qualification = qualification};
+    struct probe_event e = {
+        .place = PROBE_FAILED_ENTRY, .number = cpu->exit.reason, .value = qualification};
     vmx_report_exit(cpu, &v);
+    probe_ask(cpu, NULL, &e);
     count_exit(cpu->vmx, reason);
     cpu->vmx->running = v;
     vmcs_write(&v, VMCS_EXIT_REASON, cpu->exit.reason);

@@ -5,6 +5,7 @@
 #include "cpu/exec.h"
 #include "cpu/msr.h"
 #include "cpu/optable.h"
+#include "cpu/probe.h"
 #include "cpu/segment.h"
 #include "vmx/vmx.h"
 
@@ -231,6 +232,9 @@ static enum virt_result vmwrite(struct cpu *cpu, const struct insn *i)
         return VIRT_DONE;
     }
     enum vmcs_field field = (enum vmcs_field)(encoding & ~UINT64_C(1));
+    struct probe_event e = {.place = PROBE_VMWRITE, .number = (u32)encoding, .value = val};
+    if (unlikely(cpu->group->probe) && probe_ask(cpu, i, &e))
+        return VIRT_FAULT;
     if (encoding & 1)
         val = val << 32 | (u32)vmcs_read(v, field);
     vmcs_write(v, field, val);
