@@ -80,7 +80,7 @@ enum debug_stop_kind {
     DEBUG_STOP_REQUEST, /* debugger_request_stop() */
     DEBUG_STOP_STEP,    /* debugger_step() is done */
     DEBUG_STOP_POINT,   /* a point: `point` */
-    DEBUG_STOP_END      /* the run is over: `status`; the machine won't run on */
+    DEBUG_STOP_END /* the guest is at its end (triple fault ...): whatever is said, it won't run on */
 };
 
 struct debug_stop {
@@ -94,7 +94,6 @@ struct debug_stop {
     bool write;
     u32 number;     /* reason (bit 31: of a failed entry), field or vector */
     u64 value;      /* VM_WRITE: what would be written; VM_EXIT: the qualification */
-    int status;     /* END: the exit status to come */
     char text[192]; /* one line for a person, without a newline */
 };
 
@@ -135,6 +134,7 @@ struct debug_console {
     void (*input)(void *opaque);    /* there may be input; must not block */
     void (*stopped)(void *opaque);  /* the machine has come to stand: debugger_last() */
     void (*resuming)(void *opaque); /* it is about to run on */
+    void (*ended)(void *opaque, int status); /* the run is over, with this exit status */
 };
 /* console must live until it is removed. */
 void debugger_console_add(struct debugger *d, const struct debug_console *console);
@@ -163,8 +163,12 @@ void debugger_poll(struct debugger *d, int wait_ms);
  * to quit (false). Afterwards cpu_group_run() goes on where it was.
  */
 bool debugger_serve(struct debugger *d);
-/* The run is over: consoles are told, and may look, until they continue or quit. */
-void debugger_end(struct debugger *d, int status, const char *text);
+/* Is a stop asked for that the machine has not come to (it was not running)? Then don't run it. */
+bool debugger_due(const struct debugger *d);
+/* The guest can't go on, as `text` says: serves the consoles once more, until one continues or quits. */
+void debugger_end(struct debugger *d, const char *text);
+/* Tells the consoles the exit status. */
+void debugger_ended(struct debugger *d, int status);
 /* The machine was reset or loaded: what is known of its instruction under way is void. */
 void debugger_machine_changed(struct debugger *d);
 
@@ -186,7 +190,7 @@ bool debugger_translate(struct cpu *cpu, u64 lin, u64 *hpa);
 /*
  * Integer registers by name: "rax" ... "r15", "rip", "eflags", "cs" ... "gs", "ldtr", "tr" (selectors),
  * "cs_base" ... , "gdt_base", "idt_base", "k_gs_base", "cr0" ... "cr8", "dr0" ... "dr7", "efer",
- * "mxcsr", "xcr0". False: no such register, or (set) the processor can't hold that value, which then
+ * "mxcsr", "xcr0". dr0 to dr7 and xcr0 can only be read. False: no such register, or (set) the processor can't hold that value, which then
  * keeps the old one. In protected mode a selector can't be set, since its descriptor would not be loaded.
  */
 bool debugger_get(const struct cpu *cpu, const char *name, u64 *value);

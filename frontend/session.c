@@ -11,6 +11,8 @@
 #include "configs/machine.h"
 #include "configs/settings.h"
 #include "devices/pc.h"
+#include "frontend/debugger.h"
+#include "frontend/gdb.h"
 #include "frontend/image.h"
 #include "frontend/outside.h"
 #include "frontend/recording.h"
@@ -19,6 +21,9 @@
 #include "traces/trace.h"
 #include "frontend/terminal.h"
 
+/* The debugger's consoles are looked at this often while the machine is idle. */
+#define IDLE_DEBUGGED_NS UINT64_C(20000000)
+
 enum { END_SERIAL, END_DEBUG = PC_SERIAL_PORTS, END_FIRMWARE, ENDS };
 
 struct session {
@@ -26,6 +31,8 @@ struct session {
     struct terminal *end[ENDS]; /* NULL: no such port */
     struct machine *m;
     struct outside *outside;
+    struct debugger *debugger;
+    struct gdb *gdb; /* NULL: none */
     int serial_watch;
     bool host_date;
     char *identity; /* for recordings */
@@ -55,6 +62,43 @@ static void serial_arrived(void *opaque, const struct outside_wait *wait)
         s->m->group.stop = STOP_USER;
     size_t size = MIN(sizeof(bytes), pc_serial_room(s->m->pc, 0));
     input_put(s->m->input, pc_serial_source(s->m->pc, 0), bytes, terminal_take(term, bytes, size));
+}
+
+/* ---- The debugger's consoles ---- */
+
+static bool debugger_is_live(void *opaque)
+{
+    const struct session *s = opaque;
+    return debugger_live(s->debugger);
+}
+
+static void debugger_prepare(void *opaque, struct outside_wait *wait)
+{
+    if (debugger_is_live(opaque))
+        wait->ns = MIN(wait->ns, IDLE_DEBUGGED_NS);
+}
+
+static void debugger_arrived(void *opaque, const struct outside_wait *wait)
+{
+    const struct session *s = opaque;
+    (void)wait;
+    debugger_poll(s->debugger, 0);
+}
+
+static bool attach_debugger(struct session *s, struct error *err)
+{
+    s->debugger = debugger_new(&s->m->group);
+    outside_add(s->outside,
+                &(struct outside_client){s, debugger_is_live, debugger_prepare, debugger_arrived});
+    if (s->opt->gdb)
+        s->gdb = gdb_open(s->opt->gdb, s->debugger, err);
+    return s->gdb || !s->opt->gdb;
+}
+
+static void detach_debugger(struct session *s)
+{
+    gdb_close(s->gdb);
+    debugger_free(s->debugger);
 }
 
 static int status_of(const struct session *s)
@@ -203,9 +247,20 @@ static bool prepare(struct session *s, struct error *err)
 /* Runs to the next thing the session must do by itself. */
 static void run_leg(struct session *s, u64 limit)
 {
-    s->m->group.insn_limit = limit;
-    s->m->group.stop = STOP_NONE;
-    cpu_group_run(&s->m->group);
+    struct cpu_group *group = &s->m->group;
+    group->insn_limit = limit;
+    for (;;) {
+        group->stop = debugger_due(s->debugger) ? STOP_DEBUG : STOP_NONE;
+        cpu_group_run(group);
+        if (group->stop != STOP_DEBUG)
+            break;
+        if (!debugger_serve(s->debugger)) {
+            group->stop = STOP_USER;
+            break;
+        }
+    }
+    if (group->stop == STOP_TRIPLE_FAULT)
+        debugger_end(s->debugger, group->stop_text);
 }
 
 static bool restart(struct session *s, struct error *err)
@@ -214,6 +269,7 @@ static bool restart(struct session *s, struct error *err)
         return error_set(err,
                          "the guest reset the machine, and there is no --kernel to start anew");
     machine_reset(s->m);
+    debugger_machine_changed(s->debugger);
     return start(s, err);
 }
 
@@ -324,6 +380,7 @@ static int run_and_report(struct session *s, struct error *err)
         status = STATUS_USAGE;
     if (!trace_close(err))
         status = STATUS_USAGE;
+    debugger_ended(s->debugger, status);
     return status;
 }
 
@@ -331,8 +388,10 @@ int session_run(const struct options *opt, struct error *err)
 {
     struct session s = {.opt = opt};
     int status = STATUS_USAGE;
-    if (prepare(&s, err) && (!opt->trace || trace_open(opt->trace, err)))
+    if (prepare(&s, err) && attach_debugger(&s, err) &&
+        (!opt->trace || trace_open(opt->trace, err)))
         status = run_and_report(&s, err);
+    detach_debugger(&s);
     outside_free(s.outside);
     machine_free(s.m);
     close_ends(&s);
