@@ -342,6 +342,11 @@ struct fw_cfg *pc_fw_cfg(struct pc *pc)
     return pc->firmware.fw;
 }
 
+const struct pci_device *pc_pci_function(const struct pc *pc, u8 devfn)
+{
+    return pci_function(pc->env.pci, devfn);
+}
+
 struct uart16550 *pc_serial(struct pc *pc, unsigned n)
 {
     return n < PC_SERIAL_PORTS ? pc->serial[n] : NULL;

@@ -17,6 +17,7 @@
 #define PC_SERIAL_PORTS 2
 
 struct pc;
+struct pci_device;
 
 struct pc_config {
     struct mc146818_config rtc;
@@ -54,6 +55,10 @@ bool pc_preset(struct pc *pc, u64 *rsdp, struct error *err);
 
 /* Where firmware finds what is set there before it starts. */
 struct fw_cfg *pc_fw_cfg(struct pc *pc);
+
+/* A function on PCI bus 0; NULL if there is none. */
+const struct pci_device *pc_pci_function(const struct pc *pc, u8 devfn);
+
 /* Serial port n; NULL if absent. */
 struct uart16550 *pc_serial(struct pc *pc, unsigned n);
 /* The input source of serial port n, and how many bytes it has room for; more would be lost. */

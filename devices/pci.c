@@ -34,6 +34,11 @@ const struct device_env *pci_env(const struct pci_bus *bus)
     return bus->env;
 }
 
+struct pci_device *pci_function(const struct pci_bus *bus, u8 devfn)
+{
+    return bus->device[devfn];
+}
+
 u32 pci_config_get(const struct pci_device *device, unsigned offset, unsigned size)
 {
     u32 value = 0;

@@ -102,6 +102,9 @@ unsigned pci_slot_free(const struct pci_bus *bus, unsigned from);
 void pci_add(struct pci_bus *bus, struct pci_device *device, u8 devfn);
 void pci_remove(struct pci_device *device);
 
+/* The function at devfn, NULL if there is none. */
+struct pci_device *pci_function(const struct pci_bus *bus, u8 devfn);
+
 u32 pci_config_get(const struct pci_device *device, unsigned offset, unsigned size);
 void pci_config_set(struct pci_device *device, unsigned offset, unsigned size, u32 value);
 

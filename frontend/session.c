@@ -14,6 +14,7 @@
 #include "frontend/debugger.h"
 #include "frontend/gdb.h"
 #include "frontend/image.h"
+#include "frontend/monitor.h"
 #include "frontend/outside.h"
 #include "frontend/recording.h"
 #include "frontend/screenshot.h"
@@ -33,6 +34,7 @@ struct session {
     struct outside *outside;
     struct debugger *debugger;
     struct gdb *gdb; /* NULL: none */
+    struct monitor *monitor;
     int serial_watch;
     bool host_date;
     char *identity; /* for recordings */
@@ -64,6 +66,17 @@ static void serial_arrived(void *opaque, const struct outside_wait *wait)
     input_put(s->m->input, pc_serial_source(s->m->pc, 0), bytes, terminal_take(term, bytes, size));
 }
 
+static bool save_machine(struct session *s, const char *path, struct error *err)
+{
+    outside_stop(s->outside);
+    machine_drop_caches(s->m);
+    struct snap *snap = snap_open_save(path, err);
+    if (snap)
+        machine_snap(s->m, snap);
+    outside_start(s->outside);
+    return snap && snap_close(snap, err);
+}
+
 /* ---- The debugger's consoles ---- */
 
 static bool debugger_is_live(void *opaque)
@@ -85,11 +98,39 @@ static void debugger_arrived(void *opaque, const struct outside_wait *wait)
     debugger_poll(s->debugger, 0);
 }
 
+static bool monitor_save(void *opaque, const char *path, struct error *err)
+{
+    return save_machine(opaque, path, err);
+}
+
+static bool monitor_screendump(void *opaque, const char *path, struct error *err)
+{
+    const struct session *s = opaque;
+    return screenshot_take(s->m->pc, path, err);
+}
+
+static void monitor_reset(void *opaque)
+{
+    const struct session *s = opaque;
+    s->m->group.stop = STOP_RESET;
+}
+
+static void monitor_power_button(void *opaque)
+{
+    const struct session *s = opaque;
+    pc_power_button(s->m->pc);
+}
+
 static bool attach_debugger(struct session *s, struct error *err)
 {
     s->debugger = debugger_new(&s->m->group);
     outside_add(s->outside,
                 &(struct outside_client){s, debugger_is_live, debugger_prepare, debugger_arrived});
+    s->monitor = monitor_new(s->debugger, s->m,
+                             &(struct monitor_hooks){s, monitor_save, monitor_screendump, NULL,
+                                                     monitor_reset, monitor_power_button});
+    if (s->opt->monitor && !monitor_listen(s->monitor, s->opt->monitor, err))
+        return error_prefix(err, "--monitor");
     if (s->opt->gdb)
         s->gdb = gdb_open(s->opt->gdb, s->debugger, err);
     return s->gdb || !s->opt->gdb;
@@ -98,6 +139,7 @@ static bool attach_debugger(struct session *s, struct error *err)
 static void detach_debugger(struct session *s)
 {
     gdb_close(s->gdb);
+    monitor_free(s->monitor);
     debugger_free(s->debugger);
 }
 
@@ -142,16 +184,6 @@ static bool start(struct session *s, struct error *err)
 static bool load_snapshot(struct session *s, struct error *err)
 {
     struct snap *snap = snap_open_load(s->opt->load_path, err);
-    if (!snap)
-        return false;
-    machine_snap(s->m, snap);
-    return snap_close(snap, err);
-}
-
-static bool save_snapshot(struct session *s, struct error *err)
-{
-    machine_drop_caches(s->m);
-    struct snap *snap = snap_open_save(s->opt->save_path, err);
     if (!snap)
         return false;
     machine_snap(s->m, snap);
@@ -296,11 +328,7 @@ struct stop {
 
 static bool save_here(struct session *s, struct error *err)
 {
-    outside_stop(s->outside);
-    if (!save_snapshot(s, err))
-        return false;
-    outside_start(s->outside);
-    return true;
+    return save_machine(s, s->opt->save_path, err);
 }
 
 static bool draw_here(struct session *s, struct error *err)
