@@ -33,6 +33,7 @@ static void connect_ends(struct pc_config *pc, const struct machine_ends *ends)
         pc->serial[n].backend = ends->serial[n];
     pc->debug.backend = ends->debug;
     pc->debug.firmware = ends->firmware_log;
+    pc->ide = ends->ide;
 }
 
 static bool build(struct machine *m, const struct prop_node *root, const struct machine_ends *ends,

@@ -26,6 +26,7 @@ struct machine_ends {
     struct char_backend serial[PC_SERIAL_PORTS];
     struct char_backend debug;        /* port 0xe9 */
     struct char_backend firmware_log; /* port 0x402 */
+    struct ide_config ide;
 };
 
 /*

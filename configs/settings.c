@@ -55,7 +55,34 @@ static const struct prop_desc debug_props[] = {
     {.name = "to", .type = PROP_STRING, .preset = "none", .help = TO_HELP},
 };
 
-enum element { MEMORY, CPU, FIRMWARE, RTC, SERIAL, DEBUG, PVPANIC, TEST_DEVICE, VGA, ELEMENTS };
+static const char *const buses[] = {[BUS_IDE] = "ide", [BUS_VIRTIO] = "virtio", NULL};
+static const struct prop_desc disk_props[] = {
+    {.name = "path", .type = PROP_STRING, .help = "raw image, or a block device"},
+    {.name = "overlay",
+     .type = PROP_STRING,
+     .preset = "",
+     .help = "file that takes all changes; the image stays as it is"},
+    {.name = "bus", .type = PROP_ENUM, .preset = "ide", .choices = buses, .help = "ide or virtio"},
+    {.name = "readonly", .type = PROP_BOOL, .preset = "false", .help = "the guest can't write"},
+};
+static const struct prop_desc cdrom_props[] = {
+    {.name = "path", .type = PROP_STRING, .help = "ISO image of the disc"},
+};
+
+enum element {
+    MEMORY,
+    CPU,
+    FIRMWARE,
+    RTC,
+    SERIAL,
+    DEBUG,
+    PVPANIC,
+    TEST_DEVICE,
+    VGA,
+    DISK,
+    CDROM,
+    ELEMENTS
+};
 
 /* An element's attributes are its own and those of the device that it stands for. */
 static const struct element_row {
@@ -76,6 +103,10 @@ static const struct element_row {
     [PVPANIC] = {"pvpanic", "panic notifier", 1, NULL, 0, &pvpanic_class},
     [TEST_DEVICE] = {"test-device", "what kvm-unit-tests expects", 1, NULL, 0, &test_device_class},
     [VGA] = {"vga", "display", 1, vga_rom_props, ARRAY_SIZE(vga_rom_props), &vga_class},
+    [DISK] = {"disk", "disk, up to 16, four of them (with CD-ROM drives) on IDE", SETTINGS_DISKS,
+              disk_props, ARRAY_SIZE(disk_props), NULL},
+    [CDROM] = {"cdrom", "CD-ROM drive with a disc, on IDE", SETTINGS_CDROMS, cdrom_props,
+               ARRAY_SIZE(cdrom_props), NULL},
 };
 
 /* ---- Descriptors ---- */
@@ -227,6 +258,21 @@ static bool read_ports(const struct prop_node *root, struct settings *set, struc
     return check_to(&r, "to", set->debug_to, err);
 }
 
+static void read_disks(const struct prop_node *root, struct settings *set)
+{
+    struct reading r;
+    for (unsigned n = 0; reading_begin(&r, root, DISK, n), r.node; n++)
+        set->disk[set->disks++] = (struct settings_disk){
+            .path = value(&r, 0).string,
+            .overlay = value(&r, 1).string,
+            .bus = (enum settings_bus)value(&r, 2).number,
+            .read_only = value(&r, 3).number,
+        };
+    for (unsigned n = 0; reading_begin(&r, root, CDROM, n), r.node; n++)
+        set->disk[set->disks++] = (struct settings_disk){
+            .path = value(&r, 0).string, .overlay = "", .cdrom = true, .read_only = true};
+}
+
 bool settings_read(const struct prop_node *root, struct settings *set, struct error *err)
 {
     struct reading r;
@@ -257,6 +303,7 @@ bool settings_read(const struct prop_node *root, struct settings *set, struct er
     read_device(&r, &set->pc.vga);
     if (set->pc.firmware.path && value(&r, 0).string[0])
         set->pc.vga.rom = value(&r, 0).string;
+    read_disks(root, set);
     return read_ports(root, set, err);
 }
 

@@ -11,6 +11,17 @@
 #include "devices/pc.h"
 
 /* Strings belong to the tree that was read. */
+enum settings_bus { BUS_IDE, BUS_VIRTIO };
+
+struct settings_disk {
+    const char *path, *overlay; /* overlay "": none */
+    enum settings_bus bus;
+    bool cdrom, read_only;
+};
+
+#define SETTINGS_DISKS 16
+#define SETTINGS_CDROMS 4
+
 struct settings {
     u64 memory; /* bytes */
     u64 cpus;
@@ -20,6 +31,8 @@ struct settings {
     /* Where a port leads: "stdio", "file:PATH", "none"; NULL: there is no such port. */
     const char *serial_to[PC_SERIAL_PORTS];
     const char *debug_to, *firmware_log;
+    struct settings_disk disk[SETTINGS_DISKS + SETTINGS_CDROMS]; /* CD-ROM drives last */
+    unsigned disks;
 };
 
 /* All of root, a <machine> element: anything unknown or out of range is an error. */

@@ -15,6 +15,8 @@ enum kind {
     KIND_NUMBER,  /* u64 at offset; K, M, G are powers of 1000 */
     KIND_SET,     /* becomes the --set assignment "path=VALUE" */
     KIND_SETTING, /* the value is an assignment itself */
+    KIND_DISK,    /* FILE,KEY=VALUE,...: --set assignments of the next <disk> */
+    KIND_CDROM,
     KIND_SAVE,
     KIND_SCREENSHOT,
     KIND_PACE,
@@ -38,6 +40,8 @@ static const struct option_row rows[] = {
     {"--initrd", "FILE", KIND_STRING, AT(initrd), NULL, "initial RAM disk; Multiboot: modules \"FILE ARGS,FILE ARGS\""},
     {"--append", "TEXT", KIND_STRING, AT(append), NULL, "the kernel's command line"},
     {"--bios", "FILE", KIND_SET, 0, "firmware.file", "firmware: an image of its chip, as SeaBIOS's bios-256k.bin"},
+    {"--disk", "FILE[,...]", KIND_DISK, 0, NULL, "a disk: raw image, and overlay=FILE, bus=ide|virtio, readonly=on (may be repeated)"},
+    {"--cdrom", "FILE", KIND_CDROM, 0, NULL, "a CD-ROM drive with this disc (may be repeated)"},
     {"--memory", "SIZE", KIND_SET, 0, "memory.size", "RAM, with K, M or G"},
     {"--cpus", "N", KIND_SET, 0, "cpu.count", "processors"},
     {"--cpu", "NAME", KIND_SET, 0, "cpu.model", "processor model (testudo cpu list)"},
@@ -93,6 +97,44 @@ static bool add_setting(struct options *opt, const char *path, const char *value
     return true;
 }
 
+static bool add_named(struct options *opt, const char *element, unsigned n, const char *assignment,
+                      struct error *err)
+{
+    char *path = xasprintf("%s[%u].%s", element, n, assignment);
+    bool ok = add_setting(opt, NULL, path, err);
+    free(path);
+    return ok;
+}
+
+static bool add_cdrom(struct options *opt, const char *value, struct error *err)
+{
+    char *path = xasprintf("path=%s", value);
+    bool ok = add_named(opt, "cdrom", opt->cdroms++, path, err);
+    free(path);
+    return ok;
+}
+
+/* The words after the file are assignments themselves. An overlay of a machine file is not for it. */
+static bool add_disk(struct options *opt, const char *value, struct error *err)
+{
+    char *words = xasprintf("path=%s", value), *rest = words;
+    unsigned n = opt->disks++;
+    bool ok = true, first = true;
+    for (char *word; ok && (word = strsep(&rest, ",")); first = false) {
+        if (!first && strncmp(word, "overlay=", 8) && strncmp(word, "bus=", 4) &&
+            strncmp(word, "readonly=", 9))
+            ok = error_set(err,
+                           "--disk %s: \"%s\": expected overlay=FILE, bus=ide|virtio or "
+                           "readonly=on|off",
+                           value, word);
+        ok = ok && add_named(opt, "disk", n, word, err);
+        if (first)
+            ok = ok && add_named(opt, "disk", n, "overlay=", err);
+    }
+    free(words);
+    return ok;
+}
+
 /* FILE@INSNS */
 static bool parse_at(const char *name, const char *value, char **path, u64 *tick, struct error *err)
 {
@@ -137,6 +179,10 @@ static bool take(struct options *opt, const struct option_row *row, const char *
         return add_setting(opt, row->path, value, err);
     case KIND_SETTING:
         return add_setting(opt, NULL, value, err);
+    case KIND_DISK:
+        return add_disk(opt, value, err);
+    case KIND_CDROM:
+        return add_cdrom(opt, value, err);
     case KIND_SAVE:
         return parse_at(row->name, value, &opt->save_path, &opt->save_at, err);
     case KIND_SCREENSHOT:

@@ -26,6 +26,7 @@ struct options {
     bool help;
     char *set[OPTIONS_SET_MAX]; /* PATH=VALUE, --memory and such included, in order */
     unsigned set_count;
+    unsigned disks, cdroms; /* how many --disk and --cdrom there are */
 };
 
 /*

@@ -13,6 +13,7 @@
 #include "devices/pc.h"
 #include "frontend/debugger.h"
 #include "frontend/gdb.h"
+#include "frontend/disks.h"
 #include "frontend/image.h"
 #include "frontend/monitor.h"
 #include "frontend/outside.h"
@@ -30,6 +31,7 @@ enum { END_SERIAL, END_DEBUG = PC_SERIAL_PORTS, END_FIRMWARE, ENDS };
 struct session {
     const struct options *opt;
     struct terminal *end[ENDS]; /* NULL: no such port */
+    struct disks disks;
     struct machine *m;
     struct outside *outside;
     struct debugger *debugger;
@@ -223,7 +225,8 @@ static bool build(struct session *s, const struct prop_node *root, struct error 
 {
     struct settings set;
     struct machine_ends ends = {0};
-    if (!settings_read(root, &set, err) || !open_ends(s, &set, &ends, err))
+    if (!settings_read(root, &set, err) || !open_ends(s, &set, &ends, err) ||
+        !disks_open(&s->disks, &set, &ends, err))
         return false;
     s->host_date = set.pc.rtc.host;
     s->m = machine_new(root, &ends, err);
@@ -422,6 +425,7 @@ int session_run(const struct options *opt, struct error *err)
     detach_debugger(&s);
     outside_free(s.outside);
     machine_free(s.m);
+    disks_close(&s.disks);
     close_ends(&s);
     free(s.identity);
     return status;

@@ -52,7 +52,9 @@ START_TEST(good_machines_are_read)
     struct prop_node *root = load("<machine>\n <memory size='&#49;G'/>\n"
                                   " <cpu model='skylake' count='0x4' features='-pku'/>\n"
                                   " <rtc host='yes'/>\n <serial to='file:a&amp;b'/>\n"
-                                  " <serial/>\n <debug-port to='stdio'/>\n</machine>",
+                                  " <serial/>\n <debug-port to='stdio'/>\n"
+                                  " <cdrom path='c'/><disk path='a' overlay='o' bus='virtio'/>"
+                                  "<disk path='b' readonly='on'/></machine>",
                                   &err);
     ck_assert_msg(root, "%s", err.text);
     ck_assert(settings_read(root, &set, &err));
@@ -68,6 +70,17 @@ START_TEST(good_machines_are_read)
     ck_assert_uint_eq(set.pc.serial[1].base, 0x2f8);
     ck_assert_uint_eq(set.pc.serial[1].irq, 3);
     ck_assert_str_eq(set.debug_to, "stdio");
+    ck_assert_uint_eq(set.disks, 3);
+    ck_assert_str_eq(set.disk[0].path, "a");
+    ck_assert_str_eq(set.disk[0].overlay, "o");
+    ck_assert_int_eq(set.disk[0].bus, BUS_VIRTIO);
+    ck_assert(!set.disk[0].read_only && !set.disk[0].cdrom);
+    ck_assert_str_eq(set.disk[1].path, "b");
+    ck_assert_str_eq(set.disk[1].overlay, "");
+    ck_assert_int_eq(set.disk[1].bus, BUS_IDE);
+    ck_assert(set.disk[1].read_only);
+    ck_assert_str_eq(set.disk[2].path, "c");
+    ck_assert(set.disk[2].read_only && set.disk[2].cdrom);
     prop_free(root);
 }
 END_TEST
@@ -85,6 +98,7 @@ START_TEST(the_built_in_machine_has_presets)
     ck_assert_ptr_null(set.serial_to[1]);
     ck_assert_uint_eq(set.pc.serial[1].base, 0);
     ck_assert_str_eq(set.debug_to, "none");
+    ck_assert_uint_eq(set.disks, 0);
     prop_free(root);
 }
 END_TEST
@@ -115,6 +129,10 @@ START_TEST(bad_machines_are_refused_with_their_place)
          "1: element <serial>: to=\"tcp:1\": expected stdio, file:PATH or none"},
         {"<machine><memory><a/></memory></machine>",
          "1: element <a>: no element is expected in <memory>"},
+        {"<machine><disk/></machine>",
+         "1: element <disk>: attribute \"path\" is missing (raw image, or a block device)"},
+        {"<machine><disk path='a' bus='scsi'/></machine>",
+         "1: element <disk>: bus=\"scsi\": expected one of ide, virtio"},
         {"<machine>512M</machine>", "1: element <machine>: no text is expected here"},
         {"<machine><cpu>x</cpu></machine>", "1: element <cpu>: no text is expected here"},
         {"<machine size='1'/>", "1: element <machine>: no attribute \"size\": expected none"},
@@ -209,6 +227,8 @@ START_TEST(schema_and_tables_agree)
                                       "<machine><x/></machine>",
                                       "<machine><rtc host='maybe'/></machine>",
                                       "<machine><serial to='x'/></machine>",
+                                      "<machine><disk path='a' bus='scsi'/></machine>",
+                                      "<machine><cdrom/></machine>",
                                       "<machine>x</machine>",
                                       "<processor name='x'/>"};
     for (size_t n = 0; n < ARRAY_SIZE(bad); n++) {

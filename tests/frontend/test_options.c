@@ -66,6 +66,19 @@ START_TEST(settings_keep_their_order)
 }
 END_TEST
 
+START_TEST(disks)
+{
+    static const char *const expected[] = {
+        "disk[0].path=a.img", "disk[0].overlay=",  "cdrom[0].path=x,y.iso", "disk[1].path=b=c",
+        "disk[1].overlay=",   "disk[1].overlay=o", "disk[1].bus=ide",       "disk[1].readonly=on"};
+    struct error err;
+    ck_assert(parse("--disk a.img --cdrom x,y.iso --disk b=c,overlay=o,bus=ide,readonly=on", &err));
+    ck_assert_uint_eq(opt.set_count, ARRAY_SIZE(expected));
+    for (size_t n = 0; n < ARRAY_SIZE(expected); n++)
+        ck_assert_str_eq(opt.set[n], expected[n]);
+}
+END_TEST
+
 START_TEST(saving)
 {
     struct error err;
@@ -115,6 +128,8 @@ START_TEST(mistakes_are_named)
         {"--save @5", "--save @5: expected FILE@INSNS"},
         {"--save f@", NULL},
         {"--screenshot f", "--screenshot f: expected FILE@INSNS"},
+        {"--disk a,b", "--disk a,b: \"b\": expected overlay=FILE, bus=ide|virtio or "
+                       "readonly=on|off"},
         {"--pace fast", "--pace fast: expected host or max"},
         {"--rtc now", "--rtc now: expected host or fixed"},
     };
@@ -143,5 +158,5 @@ START_TEST(too_many_settings)
 }
 END_TEST
 
-SUITE_MAIN("options", &presets, &values_in_either_form, &settings_keep_their_order, &saving,
+SUITE_MAIN("options", &presets, &values_in_either_form, &settings_keep_their_order, &disks, &saving,
            &choices, &mistakes_are_named, &too_many_settings)
