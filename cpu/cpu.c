@@ -76,6 +76,7 @@ static void reset_events(struct cpu *cpu)
     cpu->leave = cpu->irq_shadow = cpu->mov_ss_shadow = false;
     cpu->debug_hits = 0;
     cpu->delivered_at = UINT64_MAX;
+    cpu->spin = (struct spin_state){0};
     cpu->nmi_blocked = false;
     cpu->monitor_hpa = UINT64_MAX;
 }
@@ -216,7 +217,7 @@ static void select_context(struct cpu *cpu)
 {
     struct tlb_key key = {
         .eptp = cpu->eptp, .vpid = cpu->vpid, .view = key_view(cpu), .mode = (u8)paging_mode(cpu)};
-    bool bypass = checks_alignment(cpu);
+    bool bypass = checks_alignment(cpu) || cpu->spin.watch.on;
     if (key.mode != WALK_NONE) {
         key.bits = key_bits(cpu);
         key.pcid = cpu->cr4 & CR4_PCIDE ? cpu->cr3 & 0xfff : 0;
@@ -414,7 +415,7 @@ static void snap_virt(struct cpu *cpu, struct snap *s)
 void cpu_snap(struct cpu *cpu, struct snap *s)
 {
     u64 flags = cpu_eflags(cpu);
-    snap_section(s, "cpu", 3);
+    snap_section(s, "cpu", 4);
     snap_expect(s, "CPU number", cpu->index);
     SNAP(s, cpu->gpr);
     SNAP(s, cpu->rip);
@@ -425,6 +426,7 @@ void cpu_snap(struct cpu *cpu, struct snap *s)
     snap_fpu(cpu, s);
     snap_events(cpu, s);
     smm_snap(cpu, s);
+    spin_snap(&cpu->spin, s);
     msr_snap(cpu, s);
     lapic_snap(cpu->lapic, s);
     snap_virt(cpu, s);

@@ -8,6 +8,7 @@
 #include "base/snap.h"
 #include "base/types.h"
 #include "cpu/insn.h"
+#include "cpu/spin.h"
 #include "cpu/virt.h"
 #include "mmu/bus.h"
 #include "mmu/tlb.h"
@@ -285,6 +286,8 @@ struct cpu {
     u64 monitor_hpa;     /* of the line, ~0: not armed */
     u8 monitor_line[64]; /* what it held then */
 
+    struct spin_state spin;
+
     /* System-management mode */
     bool smm;
     u32 smbase;
@@ -333,6 +336,13 @@ static inline unsigned cpu_cpl(const struct cpu *cpu)
     return cpu->mode & MODE_CPL;
 }
 
+/* A CPU's turn. One that a debugger stopped in its middle goes on as if nothing had been. */
+struct cpu_slice {
+    u64 end;        /* tick; 0: none is under way */
+    u64 sample_end; /* until then the CPU is suspected of spinning, if it then still is where it was: */
+    u64 rip, rsp;
+};
+
 /* The machine's processors and what they share; run by cpu_group_run() (cpu/run.c). */
 struct cpu_group {
     struct cpu **cpu;
@@ -355,7 +365,7 @@ struct cpu_group {
     void *idle_opaque;
     const struct cpu_probe *probe; /* a debugger's; NULL: none. probe_set() */
     struct cpu *alone;             /* the only CPU that runs; NULL: all */
-    u64 slice_end; /* after STOP_DEBUG: the tick when the slice of `turn` ends, 0: none */
+    struct cpu_slice slice;        /* of the CPU whose turn it is */
 };
 
 enum cpu_stop {

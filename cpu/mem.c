@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "cpu/probe.h"
+#include "cpu/spin.h"
 
 /* Where one page's part of an access goes: RAM by host pointer, else the bus by hpa. */
 struct place {
@@ -180,6 +181,8 @@ static void device_write(struct cpu *cpu, const struct insn *i, u64 hpa, const u
 static void store(struct cpu *cpu, const struct insn *i, const struct place *to, const u8 *from,
                   unsigned size)
 {
+    if (unlikely(cpu->spin.watch.on))
+        spin_note_write(cpu, to->hpa, !to->host || memcmp(to->host, from, size) != 0);
     if (unlikely(!to->host)) {
         device_write(cpu, i, to->hpa, from, size);
         return;
@@ -195,6 +198,8 @@ static void store(struct cpu *cpu, const struct insn *i, const struct place *to,
 static void load(struct cpu *cpu, const struct insn *i, const struct place *from, u8 *to,
                  unsigned size)
 {
+    if (unlikely(cpu->spin.watch.on))
+        spin_note_read(cpu, from->hpa, size);
     if (unlikely(!from->host))
         device_read(cpu, i, from->hpa, to, size);
     else

@@ -285,6 +285,13 @@ static bool wakes_for_exit(struct cpu *cpu)
                                     cpu->virt->boundary(cpu, BOUNDARY_EVENT, false)));
 }
 
+static void step_watched(struct cpu *cpu)
+{
+    step(cpu);
+    if (cpu->spin.watch.on)
+        spin_watch_step(cpu);
+}
+
 /* Devices' transfers are nobody's in SMM. */
 static void run_clock_events(struct cpu *cpu)
 {
@@ -330,7 +337,9 @@ static void run_until(struct cpu *cpu, u64 end)
         u64 count = MIN(end, clock->next) - clock->now;
         if (log_on(LOG_INSN) && clock->now < log_from)
             count = MIN(count, log_from - clock->now);
-        if (unlikely(must_step(cpu, count)))
+        if (unlikely(cpu->spin.watch.on))
+            step_watched(cpu);
+        else if (unlikely(must_step(cpu, count)))
             step(cpu);
         else
             run_chunk(cpu, count, false);
@@ -358,7 +367,7 @@ static void skip_idle(struct cpu_group *group)
     if (group->idle)
         group->idle(group->idle_opaque, when);
     else if (when == CLOCK_NEVER)
-        group->stop = STOP_IDLE; /* nothing will ever happen again */
+        group->stop = STOP_IDLE;                /* nothing will ever happen again */
     when = MIN(clock->next, group->insn_limit); /* something may have come meanwhile */
     if (group->stop || when == CLOCK_NEVER)
         return;
@@ -380,6 +389,80 @@ static struct cpu *next_runnable(const struct cpu_group *group, unsigned *at)
     return NULL;
 }
 
+/* ---- Slices of several CPUs ---- */
+
+/* What the other CPUs could do with the time. */
+enum others {
+    OTHERS_SLEEP, /* nothing, until cpu_raise_pending() wakes one */
+    OTHERS_WATCH, /* nothing, but a store may wake one from MWAIT */
+    OTHERS_SPIN,
+    OTHERS_WORK
+};
+
+static enum others others_of(const struct cpu *cpu)
+{
+    const struct cpu_group *group = cpu->group;
+    enum others most = OTHERS_SLEEP;
+    for (unsigned n = 0; n < group->count && most != OTHERS_WORK; n++) {
+        struct cpu *other = group->cpu[n];
+        enum others what = OTHERS_SLEEP;
+        if (other == cpu)
+            continue;
+        if (runnable(other))
+            what = other->spin.spinning ? OTHERS_SPIN : OTHERS_WORK;
+        else if (other->activity == ACTIVITY_MWAIT)
+            what = OTHERS_WATCH;
+        most = MAX(most, what);
+    }
+    return most;
+}
+
+/* A slice begins: how long it may be, and whether the CPU is looked at for a spin (cpu/spin.h). */
+static void begin_slice(struct cpu *cpu)
+{
+    struct cpu_slice *slice = &cpu->group->slice;
+    struct spin_state *spin = &cpu->spin;
+    u64 now = cpu->clock->now;
+    bool several = cpu->group->count > 1 && !cpu->group->alone;
+    enum others others = several ? others_of(cpu) : OTHERS_SLEEP;
+    *slice = (struct cpu_slice){.end = others == OTHERS_SLEEP ? CLOCK_NEVER : now + QUANTUM};
+    if (others != OTHERS_WORK)
+        return;
+    if (spin->spinning) {
+        spin_watch_begin(cpu);
+    } else if (spin->rest) {
+        spin->rest--;
+    } else {
+        slice->sample_end = now + SPIN_SAMPLE;
+        slice->rip = cpu->rip;
+        slice->rsp = cpu->gpr[RSP];
+    }
+}
+
+/* Runs the slice to its end, or to a stop in it, after which the debugger may have it go on. */
+static void run_slice(struct cpu *cpu)
+{
+    struct cpu_group *group = cpu->group;
+    struct cpu_slice *slice = &group->slice;
+    if (slice->sample_end) {
+        run_until(cpu, MIN(slice->sample_end, group->insn_limit));
+        if (group->stop || group->resched || cpu->clock->now < slice->sample_end)
+            return;
+        slice->sample_end = 0;
+        if (spin_nearby(cpu, slice->rip, slice->rsp))
+            spin_watch_begin(cpu);
+    }
+    run_until(cpu, MIN(slice->end, group->insn_limit));
+}
+
+static void end_slice(struct cpu *cpu)
+{
+    struct cpu_group *group = cpu->group;
+    spin_slice_end(cpu);
+    group->slice.end = 0;
+    group->turn = (group->turn + 1) % group->count;
+}
+
 void cpu_group_run(struct cpu_group *group)
 {
     struct clock *clock = group->clock;
@@ -388,24 +471,21 @@ void cpu_group_run(struct cpu_group *group)
             group->stop = STOP_LIMIT;
             break;
         }
-        u64 end = group->slice_end;
-        struct cpu *cpu = end ? group->cpu[group->turn] : next_runnable(group, &group->turn);
+        bool goes_on = group->slice.end;
+        struct cpu *cpu = goes_on ? group->cpu[group->turn] : next_runnable(group, &group->turn);
         if (!cpu) {
             skip_idle(group);
             continue;
         }
-        if (!end)
-            end = group->count > 1 ? clock->now + QUANTUM : CLOCK_NEVER;
         group->running = cpu;
-        group->slice_end = 0;
         group->resched = false;
         ram_smm_view(&group->bus->ram, cpu->smm);
-        run_until(cpu, MIN(end, group->insn_limit));
+        if (!goes_on)
+            begin_slice(cpu);
+        run_slice(cpu);
         group->running = NULL;
         ram_smm_view(&group->bus->ram, false);
-        if (group->stop == STOP_DEBUG && !group->resched)
-            group->slice_end = end;
-        else
-            group->turn = (group->turn + 1) % group->count;
+        if (group->stop != STOP_DEBUG || group->resched)
+            end_slice(cpu);
     }
 }

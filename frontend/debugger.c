@@ -229,7 +229,7 @@ static void choose_slice(struct cpu_group *group)
     if (!group->alone || group->cpu[group->turn] == group->alone)
         return;
     group->turn = group->alone->index;
-    group->slice_end = 0;
+    group->slice.end = 0;
 }
 
 static void resume(struct debugger *d)
@@ -353,7 +353,7 @@ void debugger_machine_changed(struct debugger *d)
 {
     d->noted.kind = DEBUG_STOP_NONE;
     d->pass_cpu = NULL;
-    d->group->slice_end = 0;
+    d->group->slice.end = 0;
     d->group->alone = NULL;
 }
 
