@@ -5,12 +5,18 @@
 #include "cpu/exec.h"
 #include "cpu/op_block.h"
 
+static u64 truncate_rip(const struct cpu *cpu, u64 rip)
+{
+    return cpu->mode & MODE_64 ? rip : (u32)rip;
+}
+
 bool probe_ask(struct cpu *cpu, const struct insn *i, struct probe_event *e)
 {
     struct cpu_group *group = cpu->group;
     if (!group || !group->probe)
         return false;
     e->tick = cpu_now(cpu, i);
+    e->rip = i ? truncate_rip(cpu, insn_rip(i)) : cpu->rip;
     if (!group->probe->ask(group->probe->opaque, cpu, e))
         return false;
     cpu->leave = true;
@@ -52,11 +58,8 @@ void probe_set_watch(struct cpu_group *group, const struct tlb_watch *watch)
 
 static NOINLINE bool stops_at(struct cpu *cpu, const struct insn *i)
 {
-    u64 rip = insn_rip(i);
-    bool wide = cpu->mode & MODE_64;
-    struct probe_event e = {.place = PROBE_FETCH};
-    e.rip = wide ? rip : (u32)rip;
-    e.lin = wide ? rip : (u32)(cpu->seg[SEG_CS].base + rip);
+    u64 rip = insn_rip(i), base = cpu->mode & MODE_64 ? 0 : cpu->seg[SEG_CS].base;
+    struct probe_event e = {.place = PROBE_FETCH, .lin = truncate_rip(cpu, base + rip)};
     e.hpa[0] = code_hpa(insn_block(i), i->off);
     return probe_ask(cpu, i, &e);
 }
@@ -64,9 +67,8 @@ static NOINLINE bool stops_at(struct cpu *cpu, const struct insn *i)
 /* Before the instruction: as if the block ended here. */
 static COLD const struct insn *leave_before(struct cpu *cpu, const struct insn *i)
 {
-    u64 rip = insn_rip(i);
     cpu->budget -= i->n;
-    cpu->rip = cpu->mode & MODE_64 ? rip : (u32)rip;
+    cpu->rip = truncate_rip(cpu, insn_rip(i));
     return NULL;
 }
 

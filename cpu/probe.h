@@ -16,7 +16,7 @@
 #include "cpu/cpu.h"
 
 enum probe_place {
-    PROBE_FETCH,     /* may stop: an instruction that the probe has marked: rip, hpa[0] */
+    PROBE_FETCH,     /* may stop: an instruction that the probe has marked: lin, hpa[0] */
     PROBE_BOUNDARY,  /* may stop: the next instruction, interrupt or exit is about to come */
     PROBE_EXIT,      /* may stop: the VM exit recorded in cpu->exit */
     PROBE_EXCEPTION, /* may stop: the exception recorded in cpu->exc */
@@ -30,7 +30,7 @@ enum probe_place {
 struct probe_event {
     enum probe_place place;
     u64 tick; /* set by probe_ask(); PROBE_ACCESS: where the block began, or later */
-    u64 rip;  /* PROBE_FETCH: truncated to the mode */
+    u64 rip;  /* set by probe_ask(): of the instruction under way, else the next one */
     u64 lin;
     u64 hpa[2];           /* of each page's part; ~0: unknown */
     unsigned size, first; /* bytes; of those in the first page */

@@ -59,11 +59,11 @@ static void write_text(const struct debugger *d, struct debug_stop *s)
 }
 
 /* Makes s the last stop. */
-static void set_last(struct debugger *d, const struct debug_stop *s)
+static void set_last(struct debugger *d, const struct debug_stop *s, u64 rip, u64 tick)
 {
     d->last = *s;
-    d->last.rip = d->group->cpu[s->cpu]->rip;
-    d->last.tick = d->group->clock->now;
+    d->last.rip = rip;
+    d->last.tick = tick;
     d->noted.kind = DEBUG_STOP_NONE;
     d->requested = false;
     d->stepping = NULL;
@@ -88,12 +88,7 @@ static bool stop_at(struct debugger *d, const struct cpu *cpu, struct debug_poin
 {
     p->hits++;
     struct debug_stop s = point_stop(cpu, p, e);
-    set_last(d, &s);
-    if (e->place == PROBE_FETCH) {
-        d->last.rip = e->rip; /* the processor's is not set yet */
-        d->last.tick = e->tick;
-        write_text(d, &d->last);
-    }
+    set_last(d, &s, e->rip, e->tick);
     d->last_place = e->place;
     debug_points_done(&d->points, p);
     return true;
@@ -119,7 +114,7 @@ static bool has_moved(const struct progress *a, const struct progress *b)
 
 static bool stop_here(struct debugger *d, const struct debug_stop *s)
 {
-    set_last(d, s);
+    set_last(d, s, d->group->cpu[s->cpu]->rip, d->group->clock->now);
     d->last_place = PROBE_BOUNDARY;
     return true;
 }
@@ -336,7 +331,7 @@ bool debugger_serve(struct debugger *d)
 void debugger_end(struct debugger *d, const char *text)
 {
     struct debug_stop s = {.kind = DEBUG_STOP_END, .cpu = d->group->turn};
-    set_last(d, &s);
+    stop_here(d, &s);
     snprintf(d->last.text, sizeof(d->last.text), "%s", text);
     stand(d);
     d->standing = false;
