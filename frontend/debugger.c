@@ -242,9 +242,11 @@ static void resume(struct debugger *d)
             d->console[n]->resuming(d->console[n]->opaque);
 }
 
+/* Quitting has been said for good. */
 static void go(struct debugger *d, struct cpu *stepping, struct cpu *alone)
 {
-    d->go = GO_ON;
+    if (d->go != GO_QUIT)
+        d->go = GO_ON;
     d->stepping = stepping;
     d->group->alone = alone;
 }

@@ -23,7 +23,7 @@ struct gdb {
     struct debug_console console;
     int listening, client; /* client: -1: none */
     unsigned port;
-    bool wide;
+    enum gdb_arch arch;
     struct gdb_remote *remote; /* with the client */
     bool acks;
     bool broken; /* the client is to be dropped */
@@ -94,7 +94,7 @@ static void accept_client(struct gdb *g)
     g->broken = false;
     g->reader = (struct gdb_reader){0};
     g->frame_size = 0;
-    g->remote = gdb_remote_new(g->d, &out, g->wide);
+    g->remote = gdb_remote_new(g->d, &out, g->arch);
     debugger_request_stop(g->d);
 }
 
@@ -180,7 +180,8 @@ static void console_ended(void *opaque, int status)
 
 struct place {
     char host[128], port[16];
-    bool wait, wide;
+    bool wait;
+    enum gdb_arch arch;
 };
 
 static bool parse_options(const char *text, struct place *to)
@@ -190,7 +191,9 @@ static bool parse_options(const char *text, struct place *to)
         if (n == 6 && !strncmp(text, "nowait", n))
             to->wait = false;
         else if (n == 4 && !strncmp(text, "i386", n))
-            to->wide = false;
+            to->arch = GDB_I386;
+        else if (n == 5 && !strncmp(text, "i8086", n))
+            to->arch = GDB_I8086;
         else
             return false;
         text += n;
@@ -200,7 +203,7 @@ static bool parse_options(const char *text, struct place *to)
 
 static bool parse_place(const char *spec, struct place *to)
 {
-    *to = (struct place){.host = "localhost", .wait = true, .wide = true};
+    *to = (struct place){.host = "localhost", .wait = true};
     size_t all = strcspn(spec, ",");
     const char *colon = memrchr(spec, ':', all), *port = colon ? colon + 1 : spec;
     size_t host = colon ? (size_t)(colon - spec) : 0, digits = (size_t)(spec + all - port);
@@ -261,7 +264,7 @@ struct gdb *gdb_open(const char *spec, struct debugger *d, struct error *err)
 {
     struct place at;
     if (!parse_place(spec, &at)) {
-        error_set(err, "--gdb %s: expected [HOST:]PORT[,nowait][,i386]", spec);
+        error_set(err, "--gdb %s: expected [HOST:]PORT[,nowait][,i386|,i8086]", spec);
         return NULL;
     }
     int fd = listen_on(&at, err);
@@ -272,7 +275,7 @@ struct gdb *gdb_open(const char *spec, struct debugger *d, struct error *err)
     g->listening = fd;
     g->client = -1;
     g->port = port_of(fd);
-    g->wide = at.wide;
+    g->arch = at.arch;
     g->console = (struct debug_console){.opaque = g,
                                         .fd = console_fd,
                                         .input = console_input,

@@ -200,14 +200,16 @@ static void add_system(struct gdb_regs *r)
     put(r, "</feature>");
 }
 
-struct gdb_regs *gdb_regs_new(const struct cpu_model *model, bool wide)
+struct gdb_regs *gdb_regs_new(const struct cpu_model *model, enum gdb_arch arch)
 {
+    static const char *const names[] = {
+        [GDB_X86_64] = "i386:x86-64", [GDB_I386] = "i386", [GDB_I8086] = "i8086"};
     struct gdb_regs *r = xalloc(sizeof(*r));
-    r->wide = wide;
+    r->wide = arch == GDB_X86_64;
     put(r,
         "<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target>"
         "<architecture>%s</architecture>",
-        wide ? "i386:x86-64" : "i386");
+        names[arch]);
     add_core(r);
     if (cpuid_has(model, FEAT_SSE))
         add_sse(r);

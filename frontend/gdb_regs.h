@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Registers in GDB's numbering, and the target description that says which those are. 64-bit is what GDB
- * has for a 64-bit program; 32-bit what it has for "set architecture i386" and i8086.
+ * Registers in GDB's numbering, and the target description that says which those are. 64-bit ones are
+ * what GDB has for a 64-bit program, 32-bit ones for "set architecture i386" and i8086.
  */
 #ifndef FRONTEND_GDB_REGS_H
 #define FRONTEND_GDB_REGS_H
@@ -12,8 +12,10 @@ struct gdb_regs;
 
 #define GDB_REG_MAX 16 /* bytes of the widest register */
 
+enum gdb_arch { GDB_X86_64, GDB_I386, GDB_I8086 };
+
 /* What this model's processors have. */
-struct gdb_regs *gdb_regs_new(const struct cpu_model *model, bool wide);
+struct gdb_regs *gdb_regs_new(const struct cpu_model *model, enum gdb_arch arch);
 void gdb_regs_free(struct gdb_regs *regs);
 
 /* target.xml */

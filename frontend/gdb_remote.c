@@ -8,7 +8,6 @@
 #include "base/alloc.h"
 #include "frontend/gdb_commands.h"
 #include "frontend/gdb_packet.h"
-#include "frontend/gdb_regs.h"
 
 enum { SIGNAL_INT = 2, SIGNAL_TRAP = 5, SIGNAL_ABORT = 6 }; /* GDB's numbers */
 
@@ -714,12 +713,13 @@ bool gdb_remote_packet(struct gdb_remote *r, const u8 *data, size_t size)
 
 /* ---- */
 
-struct gdb_remote *gdb_remote_new(struct debugger *d, const struct gdb_output *out, bool wide)
+struct gdb_remote *gdb_remote_new(struct debugger *d, const struct gdb_output *out,
+                                  enum gdb_arch arch)
 {
     struct gdb_remote *r = xalloc(sizeof(*r));
     r->d = d;
     r->out = *out;
-    r->regs = gdb_regs_new(debugger_group(d)->cpu[0]->model, wide);
+    r->regs = gdb_regs_new(debugger_group(d)->cpu[0]->model, arch);
     r->general = r->run = debugger_selected(d);
     return r;
 }

@@ -7,6 +7,7 @@
 #define FRONTEND_GDB_REMOTE_H
 
 #include "frontend/debugger.h"
+#include "frontend/gdb_regs.h"
 
 struct gdb_remote;
 
@@ -18,8 +19,9 @@ struct gdb_output {
     void *opaque;
 };
 
-/* wide: GDB is told of 64-bit registers, else of 32-bit ones. d and *out must outlive it. */
-struct gdb_remote *gdb_remote_new(struct debugger *d, const struct gdb_output *out, bool wide);
+/* arch: what GDB is told that this machine is. d must outlive it. */
+struct gdb_remote *gdb_remote_new(struct debugger *d, const struct gdb_output *out,
+                                  enum gdb_arch arch);
 /* Its points go. */
 void gdb_remote_free(struct gdb_remote *r);
 

@@ -97,14 +97,14 @@ static void run_to_stop(void)
         debugger_serve(d);
 }
 
-static void begin(bool wide)
+static void begin(enum gdb_arch arch)
 {
     const struct gdb_output out = {take_reply, take_no_acks, NULL};
     world_init(&w, WORLD_64);
     code(&w, PROGRAM);
     d = debugger_new(&w.m.group);
     debugger_console_add(d, &console);
-    r = gdb_remote_new(d, &out, wide);
+    r = gdb_remote_new(d, &out, arch);
     acks = true;
     replies = 0;
     text[0] = last[0] = 0;
@@ -202,7 +202,7 @@ START_TEST(packets_have_their_replies)
         {"QStartNoAckMode", "OK"},
         {"QNonStop:1", ""},
     };
-    begin(true);
+    begin(GDB_X86_64);
     for (size_t n = 0; n < ARRAY_SIZE(rows); n++) {
         const char *reply = ask(rows[n].packet);
         size_t size = strcspn(rows[n].reply, "_"); /* _: and more */
@@ -219,9 +219,9 @@ END_TEST
 
 START_TEST(registers_come_in_the_order_of_the_description)
 {
-    for (unsigned wide = 0; wide < 2; wide++) {
-        begin(wide);
-        struct gdb_regs *regs = gdb_regs_new(w.cpu->model, wide);
+    for (unsigned arch = GDB_X86_64; arch <= GDB_I8086; arch++) {
+        begin((enum gdb_arch)arch);
+        struct gdb_regs *regs = gdb_regs_new(w.cpu->model, (enum gdb_arch)arch);
         const char *xml = gdb_regs_description(regs), *at = xml;
         size_t bytes = 0;
         unsigned count = 0, bits;
@@ -244,7 +244,7 @@ END_TEST
 START_TEST(registers_round_trip)
 {
     static char all[GDB_PACKET_MAX], packet[GDB_PACKET_MAX + 2];
-    begin(true);
+    begin(GDB_X86_64);
     w.cpu->xmm[3].q[0] = 0x123456789;
     w.cpu->xmm[3].q[3] = 0x987;
     w.cpu->st[2].mant = BIT(63);
@@ -253,7 +253,7 @@ START_TEST(registers_round_trip)
     snprintf(packet, sizeof(packet), "G%.*s", GDB_PACKET_MAX - 2, all);
     ck_assert_str_eq(ask(packet), "OK");
     ck_assert_mem_eq(&before, w.cpu, sizeof(before));
-    struct gdb_regs *regs = gdb_regs_new(w.cpu->model, true);
+    struct gdb_regs *regs = gdb_regs_new(w.cpu->model, GDB_X86_64);
     srand(3);
     for (unsigned n = 0; n < 20000; n++) {
         unsigned reg = (unsigned)rand() % gdb_regs_count(regs);
@@ -299,7 +299,7 @@ START_TEST(running)
         {NULL, NULL},
     };
     ck_assert(!pipe(pipe_end) && write(pipe_end[1], "x", 1) == 1);
-    begin(true);
+    begin(GDB_X86_64);
     script = lines;
     debugger_request_stop(d);
     while (script->packet)
@@ -321,7 +321,7 @@ static const char *command(const char *line)
 
 START_TEST(commands)
 {
-    begin(true);
+    begin(GDB_X86_64);
     ck_assert_str_eq(command("rdmsr 0xc0000080"), "0xd01\n");
     ck_assert_str_eq(command("rdmsr 0x12345678"), "rdmsr: this processor has no MSR 0x12345678\n");
     ck_assert_str_eq(command("wrmsr 0xc0000102 0x5000"), "");
@@ -375,7 +375,7 @@ START_TEST(noise_does_no_harm)
                                          "X80000,4:",
                                          "Z2,80000,"};
     static u8 packet[1024];
-    begin(true);
+    begin(GDB_X86_64);
     srand(11);
     for (unsigned n = 0; n < 200000; n++) {
         const char *start = starts[(unsigned)rand() % ARRAY_SIZE(starts)];
@@ -393,7 +393,7 @@ START_TEST(noise_does_no_harm)
         }
         if (n % 1000 == 999) { /* registers have become noise: a new machine */
             end();
-            begin(true);
+            begin(GDB_X86_64);
         }
     }
     end();
