@@ -32,6 +32,9 @@ static void connect_ends(struct pc_config *pc, const struct machine_ends *ends)
     for (unsigned n = 0; n < PC_SERIAL_PORTS; n++)
         pc->serial[n].backend = ends->serial[n];
     pc->debug.backend = ends->debug;
+    pc->virtio.console.backend = ends->console;
+    for (unsigned n = 0; n < PC_NICS; n++)
+        pc->virtio.nic[n].backend = ends->nic[n];
     pc->debug.firmware = ends->firmware_log;
     pc->ide = ends->ide;
 }

@@ -24,7 +24,9 @@ struct machine {
 /* The host's ends of its ports. */
 struct machine_ends {
     struct char_backend serial[PC_SERIAL_PORTS];
-    struct char_backend debug;        /* port 0xe9 */
+    struct char_backend debug;   /* port 0xe9 */
+    struct char_backend console; /* on virtio */
+    struct net_backend nic[PC_NICS];
     struct char_backend firmware_log; /* port 0x402 */
     struct ide_config ide;
 };

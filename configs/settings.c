@@ -68,6 +68,15 @@ static const struct prop_desc disk_props[] = {
 static const struct prop_desc cdrom_props[] = {
     {.name = "path", .type = PROP_STRING, .help = "ISO image of the disc"},
 };
+static const struct prop_desc console_props[] = {
+    {.name = "to", .type = PROP_STRING, .preset = "none", .help = TO_HELP},
+};
+static const struct prop_desc net_props[] = {
+    {.name = "mac",
+     .type = PROP_STRING,
+     .preset = "",
+     .help = "address; empty: 52:54:00:12:34:56 and those that follow"},
+};
 
 enum element {
     MEMORY,
@@ -81,6 +90,9 @@ enum element {
     VGA,
     DISK,
     CDROM,
+    CONSOLE,
+    RNG,
+    NET,
     ELEMENTS
 };
 
@@ -107,6 +119,10 @@ static const struct element_row {
               disk_props, ARRAY_SIZE(disk_props), NULL},
     [CDROM] = {"cdrom", "CD-ROM drive with a disc, on IDE", SETTINGS_CDROMS, cdrom_props,
                ARRAY_SIZE(cdrom_props), NULL},
+    [CONSOLE] = {"console", "virtio console", 1, console_props, ARRAY_SIZE(console_props), NULL},
+    [RNG] = {"rng", "virtio entropy source", 1, NULL, 0, &virtio_rng_class},
+    [NET] = {"net", "virtio network card, up to four", PC_NICS, net_props, ARRAY_SIZE(net_props),
+             NULL},
 };
 
 /* ---- Descriptors ---- */
@@ -273,6 +289,52 @@ static void read_disks(const struct prop_node *root, struct settings *set)
             .path = value(&r, 0).string, .overlay = "", .cdrom = true, .read_only = true};
 }
 
+static bool at_attribute(const struct reading *r, const char *name, struct error *err,
+                         const char *what)
+{
+    const struct prop_attr *attr = prop_attr(r->node, name);
+    struct prop_node place = {.name = r->node->name, .file = attr->file, .line = attr->line};
+    return prop_error(&place, err, "%s=\"%s\": %s", name, attr->value, what);
+}
+
+static bool read_console(const struct prop_node *root, struct settings *set, struct error *err)
+{
+    struct reading r;
+    reading_begin(&r, root, CONSOLE, 0);
+    if (!r.node)
+        return true;
+    set->pc.virtio.has_console = true;
+    set->console_to = value(&r, 0).string;
+    if (!check_to(&r, "to", set->console_to, err))
+        return false;
+    return strcmp(set->console_to, "stdio") || strcmp(set->serial_to[0], "stdio") ||
+           at_attribute(&r, "to", err, "the first serial port is there already");
+}
+
+static bool read_nics(const struct prop_node *root, struct settings *set, struct error *err)
+{
+    struct reading r;
+    struct pc_virtio_config *config = &set->pc.virtio;
+    for (unsigned n = 0; reading_begin(&r, root, NET, n), r.node; n++) {
+        const u8 preset[6] = {0x52, 0x54, 0x00, 0x12, 0x34, (u8)(0x56 + n)};
+        const char *mac = value(&r, 0).string;
+        memcpy(config->nic[n].mac, preset, sizeof(preset));
+        if (*mac && !virtio_net_mac(mac, config->nic[n].mac))
+            return at_attribute(&r, "mac", err, "expected six bytes, as 52:54:00:12:34:56");
+        config->nics = n + 1;
+    }
+    return true;
+}
+
+static bool read_virtio(const struct prop_node *root, struct settings *set, struct error *err)
+{
+    struct reading r;
+    reading_begin(&r, root, RNG, 0);
+    read_device(&r, &set->pc.virtio.rng);
+    set->pc.virtio.has_rng = r.node;
+    return read_console(root, set, err) && read_nics(root, set, err);
+}
+
 bool settings_read(const struct prop_node *root, struct settings *set, struct error *err)
 {
     struct reading r;
@@ -304,7 +366,7 @@ bool settings_read(const struct prop_node *root, struct settings *set, struct er
     if (set->pc.firmware.path && value(&r, 0).string[0])
         set->pc.vga.rom = value(&r, 0).string;
     read_disks(root, set);
-    return read_ports(root, set, err);
+    return read_ports(root, set, err) && read_virtio(root, set, err);
 }
 
 bool settings_error(const struct prop_node *root, const char *path, const struct error *cause,

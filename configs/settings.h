@@ -30,7 +30,7 @@ struct settings {
     struct pc_config pc;  /* without backends */
     /* Where a port leads: "stdio", "file:PATH", "none"; NULL: there is no such port. */
     const char *serial_to[PC_SERIAL_PORTS];
-    const char *debug_to, *firmware_log;
+    const char *debug_to, *firmware_log, *console_to;
     struct settings_disk disk[SETTINGS_DISKS + SETTINGS_CDROMS]; /* CD-ROM drives last */
     unsigned disks;
 };

@@ -16,7 +16,7 @@
 #include "devices/ioapic.h"
 #include "devices/isa_dma.h"
 
-#define MAX_PARTS 24
+#define MAX_PARTS 48
 #define LINT0 0
 
 struct part {
@@ -44,6 +44,7 @@ struct pc {
     struct firmware firmware;
     struct uart16550 *serial[PC_SERIAL_PORTS];
     struct serial_in in[PC_SERIAL_PORTS];
+    struct pc_virtio virtio;
     struct vga *vga; /* NULL: absent */
     /* Levels of wires that meet: see enum device_line. */
     bool level[LINE_COUNT];
@@ -128,6 +129,11 @@ static void *add(struct pc *pc, const struct device_class *class, const void *co
     if (state)
         pc->part[pc->parts++] = (struct part){class, state};
     return state;
+}
+
+void *pc_add(struct pc *pc, const struct device_class *class, const void *config, struct error *err)
+{
+    return add(pc, class, config, err);
 }
 
 static void serial_input(void *opaque, const u8 *bytes, size_t size)
@@ -254,7 +260,7 @@ static bool build(struct pc *pc, const struct pc_config *config, struct error *e
            add(pc, &debug_port_class, &config->debug, err) &&
            add(pc, &ide_class, &config->ide, err) && add_serial(pc, config, err) &&
            add_for_tests(pc, config, err) && add_vga(pc, config, err) &&
-           add_tables(pc, config, err);
+           pc_virtio_add(pc, &pc->virtio, config, err) && add_tables(pc, config, err);
 }
 
 void pc_config_init(struct pc_config *config)
@@ -319,13 +325,14 @@ void pc_reset(struct pc *pc)
 void pc_snap(struct pc *pc, struct snap *s)
 {
     bool *flags[LINE_COUNT];
-    snap_section(s, "pc", 2);
+    snap_section(s, "pc", 3);
     snap_expect(s, "number of devices", pc->parts);
     for (unsigned n = 0; n < LINE_COUNT; n++)
         flags[n] = &pc->level[n];
     snap_flags(s, flags, LINE_COUNT);
     for (unsigned n = 0; n < PC_SERIAL_PORTS; n++)
         char_queue_snap(&pc->in[n].queue, s);
+    char_queue_snap(&pc->virtio.console_in, s);
     for (unsigned n = 0; n < pc->parts; n++)
         pc->part[n].class->snap(pc->part[n].state, s);
 }
@@ -360,6 +367,22 @@ unsigned pc_serial_source(const struct pc *pc, unsigned n)
 size_t pc_serial_room(const struct pc *pc, unsigned n)
 {
     return char_queue_room(&pc->in[n].queue);
+}
+
+unsigned pc_console_source(const struct pc *pc)
+{
+    return pc->virtio.console_source;
+}
+
+size_t pc_console_room(const struct pc *pc)
+{
+    return char_queue_room(&pc->virtio.console_in);
+}
+
+unsigned pc_nic_source(const struct pc *pc, unsigned n)
+{
+    ASSERT(n < PC_NICS);
+    return pc->virtio.nic_source[n];
 }
 
 void pc_set_date(struct pc *pc, s64 seconds)

@@ -8,6 +8,7 @@
 #include "devices/flash.h"
 #include "devices/fw_cfg.h"
 #include "devices/mc146818.h"
+#include "devices/pc_virtio.h"
 #include "devices/piix4_pm.h"
 #include "devices/pvpanic.h"
 #include "devices/test_device.h"
@@ -23,6 +24,7 @@ struct pc_config {
     struct mc146818_config rtc;
     struct uart16550_config serial[PC_SERIAL_PORTS]; /* base 0: absent */
     struct debug_port_config debug;
+    struct pc_virtio_config virtio;
     struct input_hub *input;               /* NULL: nothing comes in */
     struct pvpanic_config pvpanic;         /* not there unless enabled */
     struct test_device_config test_device; /* not there unless enabled */
@@ -64,6 +66,10 @@ struct uart16550 *pc_serial(struct pc *pc, unsigned n);
 /* The input source of serial port n, and how many bytes it has room for; more would be lost. */
 unsigned pc_serial_source(const struct pc *pc, unsigned n);
 size_t pc_serial_room(const struct pc *pc, unsigned n);
+/* Those of the virtio console, and the input source of network card n, which must exist. */
+unsigned pc_console_source(const struct pc *pc);
+size_t pc_console_room(const struct pc *pc);
+unsigned pc_nic_source(const struct pc *pc, unsigned n);
 /* Before the machine runs for the first time: the date, seconds since 1970 UTC. */
 void pc_set_date(struct pc *pc, s64 seconds);
 /* The display; NULL if absent. */

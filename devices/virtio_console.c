@@ -40,7 +40,7 @@ static bool receive(struct virtio_console *console)
     struct virtq_chain *chain = &console->chain;
     size_t room = MIN(chain->in_size, (u64)PIECE), got = 0;
     if (backend->get && room)
-        got = backend->get(backend->opaque, console->piece, room);
+        got = backend->get(backend->get_opaque, console->piece, room);
     ASSERT(got <= room);
     if (room && !got) {
         virtq_unpop(chain->queue);

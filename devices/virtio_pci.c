@@ -46,8 +46,7 @@ enum {
 
 static void drive_pin(struct virtio_pci *vp)
 {
-    if (vp->pci.bus)
-        pci_intx_set(&vp->pci, vp->isr && !pci_msix_enabled(&vp->msix));
+    pci_intx_set(&vp->pci, vp->isr && !pci_msix_enabled(&vp->msix));
 }
 
 static void interrupt(struct virtio *device, const struct virtq *queue)
@@ -327,7 +326,7 @@ static void function_init(struct virtio_pci *vp)
 bool virtio_pci_init(struct virtio_pci *vp, const struct device_env *env,
                      const struct virtio_ops *ops, struct error *err)
 {
-    unsigned slot = env->pci ? pci_slot_free(env->pci, VIRTIO_PCI_SLOT) : 0;
+    unsigned slot = pci_slot_free(env->pci, VIRTIO_PCI_SLOT);
     if (slot == PCI_SLOTS)
         return error_set(err, "%s: all slots of the PCI bus are taken", ops->name);
     vp->virtio.env = env;
@@ -337,16 +336,14 @@ bool virtio_pci_init(struct virtio_pci *vp, const struct device_env *env,
     virtio_init(&vp->virtio);
     function_init(vp);
     vp->config_vector = VIRTIO_NO_VECTOR;
-    if (env->pci)
-        pci_add(env->pci, &vp->pci, PCI_DEVFN(slot, 0));
+    pci_add(env->pci, &vp->pci, PCI_DEVFN(slot, 0));
     return true;
 }
 
 void virtio_pci_fini(struct virtio_pci *vp)
 {
     virtio_fini(&vp->virtio);
-    if (vp->pci.bus)
-        pci_remove(&vp->pci);
+    pci_remove(&vp->pci);
 }
 
 void virtio_pci_reset(struct virtio_pci *vp)

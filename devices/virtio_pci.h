@@ -24,7 +24,7 @@
 /* Begins a device's own structure. */
 struct virtio_pci {
     struct virtio virtio;
-    struct pci_device pci; /* bus NULL: the machine has no PCI, nobody will ever see the device */
+    struct pci_device pci;
     struct pci_msix msix;
     u32 device_word, driver_word; /* of features: selected */
     u16 queue;                    /* selected; it need not exist */

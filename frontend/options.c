@@ -46,6 +46,7 @@ static const struct option_row rows[] = {
     {"--cpus", "N", KIND_SET, 0, "cpu.count", "processors"},
     {"--cpu", "NAME", KIND_SET, 0, "cpu.model", "processor model (testudo cpu list)"},
     {"--serial", "WHERE", KIND_SET, 0, "serial.to", "first serial port: stdio (default), file:PATH or none"},
+    {"--console", "WHERE", KIND_SET, 0, "console.to", "virtio console (hvc0): stdio, file:PATH or none"},
     {"--max-insns", "N", KIND_NUMBER, AT(max_insns), NULL, "stop at tick N: instructions since power-on, idle time included (status 4)"},
     {"--stats", "FILE", KIND_STRING, AT(stats), NULL, "write statistics as JSON at the end (- for standard output)"},
     {"--trace", "FILE", KIND_STRING, AT(trace), NULL, "write VM entries and exits to FILE, a line each (- for standard error)"},

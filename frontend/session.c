@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/input.h"
@@ -26,7 +27,7 @@
 /* The debugger's consoles are looked at this often while the machine is idle. */
 #define IDLE_DEBUGGED_NS UINT64_C(20000000)
 
-enum { END_SERIAL, END_DEBUG = PC_SERIAL_PORTS, END_FIRMWARE, ENDS };
+enum { END_SERIAL, END_DEBUG = PC_SERIAL_PORTS, END_FIRMWARE, END_CONSOLE, ENDS };
 
 struct session {
     const struct options *opt;
@@ -37,35 +38,38 @@ struct session {
     struct debugger *debugger;
     struct gdb *gdb; /* NULL: none */
     struct monitor *monitor;
-    int serial_watch;
+    unsigned input_end; /* the one that standard input is for */
+    int input_watch;
     bool host_date;
     char *identity; /* for recordings */
 };
 
-/* ---- The terminal of the first serial port ---- */
+/* ---- The terminal, which is the first serial port's or the console's ---- */
 
-static bool serial_live(void *opaque)
+static bool input_live(void *opaque)
 {
     const struct session *s = opaque;
-    return terminal_live(s->end[END_SERIAL]);
+    return terminal_live(s->end[s->input_end]);
 }
 
-static void serial_prepare(void *opaque, struct outside_wait *wait)
+static void input_prepare(void *opaque, struct outside_wait *wait)
 {
     struct session *s = opaque;
-    s->serial_watch = outside_watch(wait, terminal_fd(s->end[END_SERIAL]), POLLIN);
+    s->input_watch = outside_watch(wait, terminal_fd(s->end[s->input_end]), POLLIN);
 }
 
-static void serial_arrived(void *opaque, const struct outside_wait *wait)
+static void input_arrived(void *opaque, const struct outside_wait *wait)
 {
     struct session *s = opaque;
-    struct terminal *term = s->end[END_SERIAL];
+    struct terminal *term = s->end[s->input_end];
     u8 bytes[256];
-    if (outside_ready(wait, s->serial_watch) && terminal_read(term) &&
-        s->m->group.stop == STOP_NONE)
+    if (outside_ready(wait, s->input_watch) && terminal_read(term) && s->m->group.stop == STOP_NONE)
         s->m->group.stop = STOP_USER;
-    size_t size = MIN(sizeof(bytes), pc_serial_room(s->m->pc, 0));
-    input_put(s->m->input, pc_serial_source(s->m->pc, 0), bytes, terminal_take(term, bytes, size));
+    const struct pc *pc = s->m->pc;
+    bool serial = s->input_end == END_SERIAL;
+    size_t room = serial ? pc_serial_room(pc, 0) : pc_console_room(pc);
+    unsigned source = serial ? pc_serial_source(pc, 0) : pc_console_source(pc);
+    input_put(s->m->input, source, bytes, terminal_take(term, bytes, MIN(sizeof(bytes), room)));
 }
 
 static bool save_machine(struct session *s, const char *path, struct error *err)
@@ -195,9 +199,14 @@ static bool load_snapshot(struct session *s, struct error *err)
 static bool open_ends(struct session *s, const struct settings *set, struct machine_ends *ends,
                       struct error *err)
 {
-    const char *spec[ENDS] = {[END_DEBUG] = set->debug_to, [END_FIRMWARE] = set->firmware_log};
-    struct char_backend *backend[ENDS] = {
-        [END_DEBUG] = &ends->debug, [END_FIRMWARE] = &ends->firmware_log};
+    const char *spec[ENDS] = {[END_DEBUG] = set->debug_to,
+                              [END_FIRMWARE] = set->firmware_log,
+                              [END_CONSOLE] = set->console_to};
+    struct char_backend *backend[ENDS] = {[END_DEBUG] = &ends->debug,
+                                          [END_FIRMWARE] = &ends->firmware_log,
+                                          [END_CONSOLE] = &ends->console};
+    if (set->console_to && !strcmp(set->console_to, "stdio"))
+        s->input_end = END_CONSOLE;
     for (unsigned n = 0; n < PC_SERIAL_PORTS; n++) {
         spec[n] = set->serial_to[n];
         backend[n] = &ends->serial[n];
@@ -205,7 +214,7 @@ static bool open_ends(struct session *s, const struct settings *set, struct mach
     for (unsigned n = 0; n < ENDS; n++) {
         if (!spec[n])
             continue;
-        s->end[n] = terminal_open(spec[n], n == END_SERIAL, err);
+        s->end[n] = terminal_open(spec[n], n == s->input_end, err);
         if (!s->end[n])
             return false;
         *backend[n] = terminal_backend(s->end[n]);
@@ -233,9 +242,8 @@ static bool build(struct session *s, const struct prop_node *root, struct error 
     if (!s->m)
         return false;
     s->outside = outside_new(s->m, s->opt->pace_given ? s->opt->pace_host
-                                                      : terminal_paced(s->end[END_SERIAL]));
-    outside_add(s->outside,
-                &(struct outside_client){s, serial_live, serial_prepare, serial_arrived});
+                                                      : terminal_paced(s->end[s->input_end]));
+    outside_add(s->outside, &(struct outside_client){s, input_live, input_prepare, input_arrived});
     return true;
 }
 
