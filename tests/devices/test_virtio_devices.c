@@ -237,7 +237,7 @@ static size_t get(void *opaque, u8 *bytes, size_t max)
 
 START_TEST(console)
 {
-    struct virtio_console_config config = {.backend = {put, get, NULL}};
+    struct virtio_console_config config = {.backend = {.put = put, .get = get}};
     to_hear = "";
     device = harness_make(&virtio_console_class, &config);
     start(ALL_FEATURES);
@@ -427,7 +427,7 @@ static void ignore(void *opaque, const u8 *bytes, size_t count)
 START_TEST(any_rings_do_no_harm)
 {
     struct virtio_rng_config rng = {.seed = 1};
-    struct virtio_console_config console_config = {.backend = {ignore, get, NULL}};
+    struct virtio_console_config console_config = {.backend = {.put = ignore, .get = get}};
     bear_noise(&virtio_rng_class, &rng);
     bear_noise(&virtio_console_class, &console_config);
     bear_noise(&virtio_net_class, &net_config);

@@ -95,7 +95,7 @@ static inline void start(u64 features)
     map_bars();
     common_set(20, 1, 0);
     accept(features & offered());
-    ck_assert(status() & VIRTIO_FEATURES_OK);
+    REQUIRE(status() & VIRTIO_FEATURES_OK);
     for (unsigned n = 0; n < common_get(18, 2); n++)
         setup_queue(n);
     common_set(20, 1, status() | VIRTIO_DRIVER_OK);
@@ -104,7 +104,7 @@ static inline void start(u64 features)
 static inline u64 mem_get(u64 gpa, unsigned size)
 {
     u8 bytes[8];
-    ck_assert(ram_read(&h.bus.ram, gpa, bytes, size));
+    REQUIRE(ram_read(&h.bus.ram, gpa, bytes, size));
     return le_get(bytes, size);
 }
 
@@ -112,7 +112,7 @@ static inline void mem_set(u64 gpa, unsigned size, u64 value)
 {
     u8 bytes[8];
     le_put(bytes, size, value);
-    ck_assert(ram_write(&h.bus.ram, gpa, bytes, size));
+    REQUIRE(ram_write(&h.bus.ram, gpa, bytes, size));
 }
 
 static inline void desc_at(u64 at, u64 address, u32 size, u32 flags_next)
