@@ -37,6 +37,8 @@ static void connect_ends(struct pc_config *pc, const struct machine_ends *ends)
         pc->virtio.nic[n].backend = ends->nic[n];
     pc->debug.firmware = ends->firmware_log;
     pc->ide = ends->ide;
+    memcpy(pc->virtio.disk, ends->virtio.disk, sizeof(pc->virtio.disk));
+    pc->virtio.disks = ends->virtio.disks;
 }
 
 static bool build(struct machine *m, const struct prop_node *root, const struct machine_ends *ends,

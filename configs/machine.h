@@ -29,6 +29,10 @@ struct machine_ends {
     struct net_backend nic[PC_NICS];
     struct char_backend firmware_log; /* port 0x402 */
     struct ide_config ide;
+    struct machine_virtio_disks {
+        struct virtio_blk_config disk[PC_VIRTIO_DISKS];
+        unsigned disks;
+    } virtio;
 };
 
 /*

@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 #include "devices/pc_virtio.h"
 
+#include <stdio.h>
+
 #include "base/input.h"
 #include "devices/pc.h"
 
 static bool add_disks(struct pc *pc, const struct pc_virtio_config *config, struct error *err)
 {
     ASSERT(config->disks <= PC_VIRTIO_DISKS);
-    for (unsigned n = 0; n < config->disks; n++)
-        if (!pc_add(pc, &virtio_blk_class, &config->disk[n], err))
+    for (unsigned n = 0; n < config->disks; n++) {
+        struct virtio_blk_config disk = config->disk[n];
+        char serial[VIRTIO_BLK_SERIAL];
+        snprintf(serial, sizeof(serial), "testudo-%u", n);
+        if (!disk.serial)
+            disk.serial = serial;
+        if (!pc_add(pc, &virtio_blk_class, &disk, err))
             return false;
+    }
     return true;
 }
 

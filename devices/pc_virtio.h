@@ -17,7 +17,7 @@ struct pc_config;
 
 /* Zeroes: none. */
 struct pc_virtio_config {
-    struct virtio_blk_config disk[PC_VIRTIO_DISKS];
+    struct virtio_blk_config disk[PC_VIRTIO_DISKS]; /* serial NULL: "testudo-0" and so on */
     struct virtio_net_config nic[PC_NICS];
     struct virtio_console_config console; /* what it gets comes from the input hub */
     struct virtio_rng_config rng;

@@ -22,17 +22,23 @@ static bool on_ide(struct ide_config *ide, const struct settings_disk *set, stru
     return true;
 }
 
+static bool on_virtio(struct machine_virtio_disks *virtio, struct disk *disk)
+{
+    ASSERT(virtio->disks < PC_VIRTIO_DISKS);
+    virtio->disk[virtio->disks++].disk = disk;
+    return true;
+}
+
 static bool open_one(struct disks *disks, const struct settings_disk *set,
                      struct machine_ends *ends, struct error *err)
 {
     struct disk_config config = {set->path, set->overlay[0] ? set->overlay : NULL, set->read_only};
-    if (set->bus == BUS_VIRTIO)
-        return error_set(err, "%s: there are no disks on virtio yet: bus=ide", set->path);
     struct disk *disk = disk_open(&config, err);
     if (!disk)
         return false;
     disks->disk[disks->count++] = disk;
-    return on_ide(&ends->ide, set, disk, err);
+    return set->bus == BUS_VIRTIO ? on_virtio(&ends->virtio, disk)
+                                  : on_ide(&ends->ide, set, disk, err);
 }
 
 bool disks_open(struct disks *disks, const struct settings *set, struct machine_ends *ends,

@@ -85,6 +85,32 @@ START_TEST(good_machines_are_read)
 }
 END_TEST
 
+START_TEST(virtio_devices_are_there_if_named)
+{
+    static const u8 second[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x57}, third[6] = {2, 0, 0, 0, 0, 9};
+    struct error err = {{0}};
+    struct settings set;
+    struct prop_node *root = load("<machine><serial to='none'/><console to='stdio'/>"
+                                  "<rng source='host' seed='0x10'/>"
+                                  "<net/><net/><net mac='02:00:00:00:00:09'/></machine>",
+                                  &err);
+    ck_assert_msg(root && settings_read(root, &set, &err), "%s", err.text);
+    ck_assert(set.pc.virtio.has_console && set.pc.virtio.has_rng);
+    ck_assert_str_eq(set.console_to, "stdio");
+    ck_assert_uint_eq(set.pc.virtio.rng.source, RNG_HOST);
+    ck_assert_uint_eq(set.pc.virtio.rng.seed, 16);
+    ck_assert_uint_eq(set.pc.virtio.nics, 3);
+    ck_assert_mem_eq(set.pc.virtio.nic[1].mac, second, 6);
+    ck_assert_mem_eq(set.pc.virtio.nic[2].mac, third, 6);
+    prop_free(root);
+    root = load("<machine/>", &err);
+    ck_assert(root && settings_read(root, &set, &err));
+    ck_assert(!set.pc.virtio.has_console && !set.pc.virtio.has_rng && !set.pc.virtio.nics);
+    ck_assert_ptr_null(set.console_to);
+    prop_free(root);
+}
+END_TEST
+
 START_TEST(the_built_in_machine_has_presets)
 {
     struct error err = {{0}};
@@ -112,6 +138,12 @@ START_TEST(bad_machines_are_refused_with_their_place)
          "2: element <memry>: no such element in <machine>: expected <memory>, <cpu>"},
         {"<machine>\n<memory\n size='1M'\n sise='1'/></machine>",
          "4: element <memory>: no attribute \"sise\": expected size"},
+        {"<machine><console to='stdio'/></machine>",
+         "1: element <console>: to=\"stdio\": the first serial port is there already"},
+        {"<machine><net mac='52:54:00:12:34'/></machine>",
+         "1: element <net>: mac=\"52:54:00:12:34\": expected six bytes, as 52:54:00:12:34:56"},
+        {"<machine><net/><net/><net/><net/><net/></machine>",
+         "1: element <net>: expected at most 4"},
         {"<machine><memory size='1x'/></machine>",
          "1: element <memory>: size=\"1x\": expected a size, such as 512M"},
         {"<machine><memory size='900G'/></machine>",
@@ -391,8 +423,8 @@ START_TEST(damaged_files_do_no_harm)
 }
 END_TEST
 
-SUITE_MAIN("config", &good_machines_are_read, &the_built_in_machine_has_presets,
-           &bad_machines_are_refused_with_their_place, &what_is_no_xml_is_refused,
-           &large_and_deep_files_are_refused, &schema_and_tables_agree,
+SUITE_MAIN("config", &good_machines_are_read, &virtio_devices_are_there_if_named,
+           &the_built_in_machine_has_presets, &bad_machines_are_refused_with_their_place,
+           &what_is_no_xml_is_refused, &large_and_deep_files_are_refused, &schema_and_tables_agree,
            &settings_override_and_are_checked, &all_processors_load, &processors_can_be_changed,
            &processor_files_are_read_and_checked, &damaged_files_do_no_harm)
