@@ -95,10 +95,11 @@ static const u8 *planes_at(const struct vga *vga, const struct vga_scan *scan, u
 
 static void put_planar(const struct vga_screen *screen, const u8 *planes, u32 *to)
 {
+    u32 p0 = planes[0], p1 = planes[1], p2 = planes[2], p3 = planes[3];
     for (unsigned dot = 0; dot < 8; dot++) {
         unsigned shift = 7 - dot;
-        unsigned n = (planes[0] >> shift & 1) | (planes[1] >> shift & 1) << 1 |
-                     (planes[2] >> shift & 1) << 2 | (planes[3] >> shift & 1) << 3;
+        u32 n = (p0 >> shift & 1) | (p1 >> shift & 1) << 1 | (p2 >> shift & 1) << 2 |
+                (p3 >> shift & 1) << 3;
         to[dot] = screen->palette[n];
     }
 }
