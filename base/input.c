@@ -109,7 +109,7 @@ static void list_free(struct list *list)
 
 static void write_bytes(struct input_hub *hub, const void *bytes, size_t size)
 {
-    if (!hub->failed && fwrite(bytes, 1, size, hub->file) != size)
+    if (!hub->failed && size && fwrite(bytes, 1, size, hub->file) != size)
         hub->failed = true;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "tests/suite.h"
 
@@ -221,6 +222,58 @@ START_TEST(damaged_recordings_are_refused)
 }
 END_TEST
 
+/* A block whose checksum is right, behind a header: is it the contents that are judged? */
+static bool forged(const u32 record[8], size_t size, struct error *err)
+{
+    static u8 data[8192];
+    size_t at;
+    power_on();
+    ck_assert(input_record(hub, path, "m", err));
+    power_off();
+    read_all(data, &at);
+    u32 crc = (u32)crc32(0, (const u8 *)record, (uInt)size);
+    memcpy(data + at, &(const u32){(u32)size}, 4);
+    memcpy(data + at + 4, &crc, 4);
+    memcpy(data + at + 8, record, size);
+    write_all(data, at + 8 + size);
+    return replays("m", err);
+}
+
+START_TEST(forged_records_are_refused)
+{
+    /* kind, source, size, reserved, tick */
+    static const struct {
+        u32 record[8];
+        size_t size;
+        const char *why;
+    } bad[] = {
+        {{0, 0, 1, 0, 5, 0}, 8, "impossible size"},
+        {{3, 0, 0, 0, 5, 0}, 24, "unknown kind"},
+        {{0xffffffff, 0, 0, 0, 5, 0}, 24, "unknown kind"},
+        {{2, 0, 0, 1, 5, 0}, 24, "unknown kind"},
+        {{2, 0, 4, 0, 5, 0, 0}, 28, "end record with contents"},
+        {{0, 0, 4, 0, 5, 0}, 24, "another size than its block"},
+        {{0, 0, 0xffffffe8, 0, 5, 0}, 24, "another size than its block"},
+        {{0, 2, 4, 0, 5, 0, 0}, 28, "source that there isn't"},
+        {{0, 0xffffffff, 4, 0, 5, 0, 0}, 28, "source that there isn't"},
+        {{0, 1, 4, 0, 5, 0, 0}, 28, "source that has none"},
+        {{0, 0, 0, 0, 5, 0}, 24, "source that has none"},
+        {{1, 1, 4, 0, 5, 0, 0}, 28, "another size than 8"},
+        {{0, 0, 4, 0, 0xffffffff, 0xffffffff, 0}, 28, "earlier tick"},
+    };
+    struct error err = {{0}};
+    ck_assert(forged((const u32[8]){0, 0, 8, 0, 5, 0, 1, 2}, 32, &err));
+    ck_assert(forged((const u32[8]){2, 1, 0, 0, 5, 0}, 24, &err));
+    for (size_t n = 0; n < ARRAY_SIZE(bad); n++) {
+        ck_assert(!forged(bad[n].record, bad[n].size, &err));
+        ck_assert_msg(strstr(err.text, bad[n].why) && strstr(err.text, "at byte "), "%zu: %s", n,
+                      err.text);
+    }
+    unlink(path);
+}
+END_TEST
+
 SUITE_MAIN("input", &a_replay_is_the_recorded_run, &replays_ignore_live_input,
            &without_a_recording_input_comes_all_the_same, &other_questions_are_noticed,
-           &a_recording_that_breaks_off_is_replayed_to_there, &damaged_recordings_are_refused)
+           &a_recording_that_breaks_off_is_replayed_to_there, &damaged_recordings_are_refused,
+           &forged_records_are_refused)
