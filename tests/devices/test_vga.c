@@ -896,7 +896,7 @@ END_TEST
 
 /* ---- PCI, snapshots, hostile guests ---- */
 
-START_TEST(pci_function)
+START_TEST(bars_move)
 {
     begin();
     ck_assert_uint_eq(config_get(0), 0x11111234);
@@ -1038,5 +1038,5 @@ SUITE_MAIN("vga", &text, &text_as_utf8, &two_fonts, &cursor_and_blinking, &monoc
            &scrolling_panning_and_split_screen, &planar, &bytes_chained_and_not, &cga_modes,
            &blank_screens, &write_modes, &read_modes, &memory_maps, &attribute_flip_flop,
            &protected_registers, &dac, &retrace_follows_the_clock, &unset_crtc_has_retraces,
-           &dispi_registers, &dispi_depths, &dispi_scrolls_banks_and_clears, &pci_function, &rom,
+           &dispi_registers, &dispi_depths, &dispi_scrolls_banks_and_clears, &bars_move, &rom,
            &saved_and_loaded, &any_accesses_do_no_harm)
