@@ -57,7 +57,7 @@ struct device_env {
     bool (*apic_send)(void *opaque, const struct apic_message *message); /* false: nobody took it */
     void *apic_opaque;
     struct input_hub *input; /* where values of the host come from (base/input.h); may be NULL */
-    struct pci_bus *pci; /* set when the host bridge exists */
+    struct pci_bus *pci;     /* set when the host bridge exists */
 };
 
 static inline struct irq_line device_line(const struct device_env *env, unsigned line)

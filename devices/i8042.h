@@ -20,8 +20,8 @@ extern const struct device_class i8042_class;
  */
 #define I8042_KEY_BYTES 2
 #define I8042_MOTION_BYTES 6
-void i8042_keyboard_input(void *i8042, const u8 *bytes, size_t size);
-void i8042_mouse_input(void *i8042, const u8 *bytes, size_t size);
+void i8042_keyboard_input(void *opaque, const u8 *bytes, size_t size);
+void i8042_mouse_input(void *opaque, const u8 *bytes, size_t size);
 /* Writes the record of a motion. */
 void i8042_motion_record(const struct ps2_motion *motion, u8 record[I8042_MOTION_BYTES]);
 

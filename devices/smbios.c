@@ -26,7 +26,7 @@
 /* One structure of a type at most, but for memory maps: then n counts. */
 static u16 handle(u8 type, unsigned n)
 {
-    return (u16)(type << 8 | n);
+    return (u16)((unsigned)type << 8 | n);
 }
 
 /* A structure being written: its strings follow its formatted part. */

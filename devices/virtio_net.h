@@ -23,7 +23,7 @@ struct virtio_net;
 bool virtio_net_mac(const char *text, u8 mac[6]);
 
 /* A frame without check sequence comes. clock->now is exact. */
-void virtio_net_receive(void *net, const u8 *frame, size_t size);
+void virtio_net_receive(void *opaque, const u8 *frame, size_t size);
 
 extern const struct device_class virtio_net_class;
 

@@ -32,7 +32,7 @@ struct gdb_reader {
 enum gdb_event gdb_read_byte(struct gdb_reader *r, u8 byte);
 
 /* Appends "$data#xx" with escapes at `to`, which has room for 2 * size + 4 bytes; how many it took. */
-size_t gdb_frame(u8 *to, const u8 *data, size_t size);
+size_t gdb_frame(u8 *to, const u8 *from, size_t size);
 
 /* Hexadecimal digits. -1: it is none. */
 int gdb_hex_digit(char c);

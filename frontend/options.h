@@ -11,9 +11,10 @@
 struct options {
     const char *machine; /* XML file; NULL: the built-in PC */
     const char *kernel, *initrd, *append;
-    const char *stats;     /* file for JSON statistics, "-" for standard output */
-    const char *gdb;       /* where GDB may connect: gdb_open()'s spec; NULL: nowhere */
-    const char *monitor;   /* where the monitor may be reached: monitor_listen()'s spec; NULL: nowhere */
+    const char *stats; /* file for JSON statistics, "-" for standard output */
+    const char *gdb;   /* where GDB may connect: gdb_open()'s spec; NULL: nowhere */
+    const char
+        *monitor; /* where the monitor may be reached: monitor_listen()'s spec; NULL: nowhere */
     const char *trace;     /* file for the trace, "-" for standard error */
     char *save_path;       /* --save FILE@INSNS */
     char *screenshot_path; /* --screenshot FILE@INSNS */
