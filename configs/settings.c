@@ -71,11 +71,22 @@ static const struct prop_desc cdrom_props[] = {
 static const struct prop_desc console_props[] = {
     {.name = "to", .type = PROP_STRING, .preset = "none", .help = TO_HELP},
 };
+static const char *const net_modes[] = {"none", "user", NULL};
+enum { NET_NONE, NET_USER };
 static const struct prop_desc net_props[] = {
     {.name = "mac",
      .type = PROP_STRING,
      .preset = "",
      .help = "address; empty: 52:54:00:12:34:56 and those that follow"},
+    {.name = "mode",
+     .type = PROP_ENUM,
+     .preset = "none",
+     .choices = net_modes,
+     .help = "user: a network behind the host's sockets; none: the cable isn't plugged in"},
+    {.name = "hostfwd",
+     .type = PROP_STRING,
+     .preset = "",
+     .help = "ports of the host that lead to the guest: tcp:[ADDR]:PORT-[GUEST-ADDR]:PORT,..."},
 };
 
 enum element {
@@ -321,6 +332,8 @@ static bool read_nics(const struct prop_node *root, struct settings *set, struct
         memcpy(config->nic[n].mac, preset, sizeof(preset));
         if (*mac && !virtio_net_mac(mac, config->nic[n].mac))
             return at_attribute(&r, "mac", err, "expected six bytes, as 52:54:00:12:34:56");
+        if (value(&r, 1).number == NET_USER)
+            set->hostfwd[n] = value(&r, 2).string;
         config->nics = n + 1;
     }
     return true;

@@ -28,6 +28,8 @@ struct settings {
     const char *model, *features;
     const char *firmware; /* path; "": none */
     struct pc_config pc;  /* without backends */
+    /* Each network card on user networking: its forwarded ports (frontend/net_user.h); else NULL. */
+    const char *hostfwd[PC_NICS];
     /* Where a port leads: "stdio", "file:PATH", "none"; NULL: there is no such port. */
     const char *serial_to[PC_SERIAL_PORTS];
     const char *debug_to, *firmware_log, *console_to;

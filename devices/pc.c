@@ -385,6 +385,12 @@ unsigned pc_nic_source(const struct pc *pc, unsigned n)
     return pc->virtio.nic_source[n];
 }
 
+unsigned pc_nic_room(const struct pc *pc, unsigned n)
+{
+    ASSERT(n < PC_NICS);
+    return virtio_net_room(pc->virtio.nic[n]);
+}
+
 void pc_set_date(struct pc *pc, s64 seconds)
 {
     mc146818_set_start(pc->rtc, seconds);

@@ -70,6 +70,8 @@ size_t pc_serial_room(const struct pc *pc, unsigned n);
 unsigned pc_console_source(const struct pc *pc);
 size_t pc_console_room(const struct pc *pc);
 unsigned pc_nic_source(const struct pc *pc, unsigned n);
+/* For how many frames it has room. */
+unsigned pc_nic_room(const struct pc *pc, unsigned n);
 /* Before the machine runs for the first time: the date, seconds since 1970 UTC. */
 void pc_set_date(struct pc *pc, s64 seconds);
 /* The display; NULL if absent. */

@@ -30,6 +30,7 @@ static bool add_nics(struct pc *pc, struct pc_virtio *virtio, const struct pc_co
         void *nic = pc_add(pc, &virtio_net_class, &config->virtio.nic[n], err);
         if (!nic)
             return false;
+        virtio->nic[n] = nic;
         virtio->nic_source[n] = input_source(config->input, names[n], virtio_net_receive, nic);
     }
     return true;

@@ -29,6 +29,7 @@ struct pc_virtio {
     struct virtio_console *console;
     struct char_queue console_in; /* what has come in for it */
     unsigned console_source;      /* of input */
+    struct virtio_net *nic[PC_NICS];
     unsigned nic_source[PC_NICS];
 };
 

@@ -107,6 +107,11 @@ void virtio_net_receive(void *opaque, const u8 *frame, size_t size)
     virtio_kick(&net->pci.virtio, RECEIVE);
 }
 
+unsigned virtio_net_room(const struct virtio_net *net)
+{
+    return VIRTIO_NET_WAITING - net->count;
+}
+
 static void work(struct virtio *device, unsigned n)
 {
     struct virtio_net *net = CONTAINER_OF(device, struct virtio_net, pci.virtio);

@@ -24,6 +24,8 @@ bool virtio_net_mac(const char *text, u8 mac[6]);
 
 /* A frame without check sequence comes. clock->now is exact. */
 void virtio_net_receive(void *opaque, const u8 *frame, size_t size);
+/* For how many frames there is room. */
+unsigned virtio_net_room(const struct virtio_net *net);
 
 extern const struct device_class virtio_net_class;
 

@@ -19,6 +19,7 @@ enum kind {
     KIND_CDROM,
     KIND_SAVE,
     KIND_SCREENSHOT,
+    KIND_NET,
     KIND_PACE,
     KIND_RTC,
     KIND_STRICT,
@@ -47,6 +48,7 @@ static const struct option_row rows[] = {
     {"--cpu", "NAME", KIND_SET, 0, "cpu.model", "processor model (testudo cpu list)"},
     {"--serial", "WHERE", KIND_SET, 0, "serial.to", "first serial port: stdio (default), file:PATH or none"},
     {"--console", "WHERE", KIND_SET, 0, "console.to", "virtio console (hvc0): stdio, file:PATH or none"},
+    {"--net", "user|none", KIND_NET, 0, NULL, "a network card: user[,hostfwd=tcp:[ADDR]:PORT-[GUEST-ADDR]:PORT]...[,mac=ADDR]"},
     {"--max-insns", "N", KIND_NUMBER, AT(max_insns), NULL, "stop at tick N: instructions since power-on, idle time included (status 4)"},
     {"--stats", "FILE", KIND_STRING, AT(stats), NULL, "write statistics as JSON at the end (- for standard output)"},
     {"--trace", "FILE", KIND_STRING, AT(trace), NULL, "write VM entries and exits to FILE, a line each (- for standard error)"},
@@ -167,6 +169,44 @@ static bool parse_rtc(struct options *opt, const char *value, struct error *err)
     return add_setting(opt, "rtc.host", host ? "true" : "false", err);
 }
 
+/* The attribute `name` of the network card that this option is about. */
+static bool set_net(struct options *opt, const char *name, const char *value, struct error *err)
+{
+    char path[32];
+    snprintf(path, sizeof(path), "net[%u].%s", opt->nets, name);
+    return add_setting(opt, path, value, err);
+}
+
+/* Words "hostfwd=RULE" are gathered in `rules`, of the same size as text. */
+static bool parse_net_words(struct options *opt, char *text, char *rules, struct error *err)
+{
+    for (char *at, *word = strtok_r(text, ",", &at); word; word = strtok_r(NULL, ",", &at)) {
+        if (!strncmp(word, "hostfwd=", 8)) {
+            strcat(rules, *rules ? "," : "");
+            strcat(rules, word + 8);
+        } else if (strncmp(word, "mac=", 4) != 0) {
+            return error_set(err, "--net: %s: expected hostfwd=RULE or mac=ADDRESS", word);
+        } else if (!set_net(opt, "mac", word + 4, err)) {
+            return false;
+        }
+    }
+    return !*rules || set_net(opt, "hostfwd", rules, err);
+}
+
+/* "MODE,hostfwd=RULE,...,mac=ADDRESS" */
+static bool parse_net(struct options *opt, const char *value, struct error *err)
+{
+    char *mode = xasprintf("%.*s", (int)strcspn(value, ","), value);
+    char *words = xstrdup(value + strlen(mode));
+    char *rules = xalloc(strlen(value) + 1);
+    bool ok = set_net(opt, "mode", mode, err) && parse_net_words(opt, words, rules, err);
+    opt->nets++;
+    free(mode);
+    free(words);
+    free(rules);
+    return ok;
+}
+
 static bool take(struct options *opt, const struct option_row *row, const char *value,
                  struct error *err)
 {
@@ -188,6 +228,8 @@ static bool take(struct options *opt, const struct option_row *row, const char *
         return parse_at(row->name, value, &opt->save_path, &opt->save_at, err);
     case KIND_SCREENSHOT:
         return parse_at(row->name, value, &opt->screenshot_path, &opt->screenshot_at, err);
+    case KIND_NET:
+        return parse_net(opt, value, err);
     case KIND_PACE:
         opt->pace_given = true;
         return parse_choice("--pace", value, "host", "max", &opt->pace_host, err);

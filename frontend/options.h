@@ -11,10 +11,9 @@
 struct options {
     const char *machine; /* XML file; NULL: the built-in PC */
     const char *kernel, *initrd, *append;
-    const char *stats; /* file for JSON statistics, "-" for standard output */
-    const char *gdb;   /* where GDB may connect: gdb_open()'s spec; NULL: nowhere */
-    const char
-        *monitor; /* where the monitor may be reached: monitor_listen()'s spec; NULL: nowhere */
+    const char *stats;     /* file for JSON statistics, "-" for standard output */
+    const char *gdb;       /* where GDB may connect: gdb_open()'s spec; NULL: nowhere */
+    const char *monitor;   /* where the monitor may be reached: monitor_listen()'s spec; NULL: no */
     const char *trace;     /* file for the trace, "-" for standard error */
     char *save_path;       /* --save FILE@INSNS */
     char *screenshot_path; /* --screenshot FILE@INSNS */
@@ -28,6 +27,7 @@ struct options {
     char *set[OPTIONS_SET_MAX]; /* PATH=VALUE, --memory and such included, in order */
     unsigned set_count;
     unsigned disks, cdroms; /* how many --disk and --cdrom there are */
+    unsigned nets;          /* --net options */
 };
 
 /*

@@ -11,7 +11,7 @@
 
 #include "configs/machine.h"
 
-#define OUTSIDE_CLIENTS 8
+#define OUTSIDE_CLIENTS 16
 #define OUTSIDE_FDS 256
 
 /* What is waited for. */

@@ -17,6 +17,7 @@
 #include "frontend/disks.h"
 #include "frontend/image.h"
 #include "frontend/monitor.h"
+#include "frontend/networks.h"
 #include "frontend/outside.h"
 #include "frontend/recording.h"
 #include "frontend/screenshot.h"
@@ -35,6 +36,7 @@ struct session {
     struct disks disks;
     struct machine *m;
     struct outside *outside;
+    struct networks networks;
     struct debugger *debugger;
     struct gdb *gdb; /* NULL: none */
     struct monitor *monitor;
@@ -235,14 +237,14 @@ static bool build(struct session *s, const struct prop_node *root, struct error 
     struct settings set;
     struct machine_ends ends = {0};
     if (!settings_read(root, &set, err) || !open_ends(s, &set, &ends, err) ||
-        !disks_open(&s->disks, &set, &ends, err))
+        !disks_open(&s->disks, &set, &ends, err) || !networks_open(&s->networks, &set, &ends, err))
         return false;
     s->host_date = set.pc.rtc.host;
     s->m = machine_new(root, &ends, err);
     if (!s->m)
         return false;
-    s->outside = outside_new(s->m, s->opt->pace_given ? s->opt->pace_host
-                                                      : terminal_paced(s->end[s->input_end]));
+    bool paced = s->networks.count || terminal_paced(s->end[s->input_end]);
+    s->outside = outside_new(s->m, s->opt->pace_given ? s->opt->pace_host : paced);
     outside_add(s->outside, &(struct outside_client){s, input_live, input_prepare, input_arrived});
     return true;
 }
@@ -271,7 +273,7 @@ static bool open_input(struct session *s, struct error *err)
         return error_prefix(err, "--record");
     if (s->host_date && !s->opt->load_path)
         pc_set_date(s->m->pc, (s64)input_value(hub, date, (u64)time(NULL)));
-    return true;
+    return input_replaying(hub) || networks_start(&s->networks, s->m, s->outside, err);
 }
 
 static bool prepare(struct session *s, struct error *err)
@@ -432,6 +434,7 @@ int session_run(const struct options *opt, struct error *err)
         status = run_and_report(&s, err);
     detach_debugger(&s);
     outside_free(s.outside);
+    networks_close(&s.networks);
     machine_free(s.m);
     disks_close(&s.disks);
     close_ends(&s);

@@ -79,6 +79,23 @@ START_TEST(disks)
 }
 END_TEST
 
+START_TEST(network_cards)
+{
+    static const char *const expected[] = {
+        "net[0].mode=user", "net[0].mac=52:54:00:00:00:01",
+        "net[0].hostfwd=tcp::2222-:22,udp:0.0.0.0:53-10.0.2.16:53", "net[1].mode=none"};
+    struct error err;
+    ck_assert(parse("--net user,hostfwd=tcp::2222-:22,mac=52:54:00:00:00:01,"
+                    "hostfwd=udp:0.0.0.0:53-10.0.2.16:53 --net none",
+                    &err));
+    ck_assert_uint_eq(opt.set_count, ARRAY_SIZE(expected));
+    for (size_t n = 0; n < ARRAY_SIZE(expected); n++)
+        ck_assert_str_eq(opt.set[n], expected[n]);
+    ck_assert(!parse("--net user,tap0", &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "tap0: expected hostfwd=RULE or mac=ADDRESS"));
+}
+END_TEST
+
 START_TEST(saving)
 {
     struct error err;
@@ -158,5 +175,5 @@ START_TEST(too_many_settings)
 }
 END_TEST
 
-SUITE_MAIN("options", &presets, &values_in_either_form, &settings_keep_their_order, &disks, &saving,
-           &choices, &mistakes_are_named, &too_many_settings)
+SUITE_MAIN("options", &presets, &values_in_either_form, &settings_keep_their_order, &disks,
+           &network_cards, &saving, &choices, &mistakes_are_named, &too_many_settings)
