@@ -41,6 +41,10 @@ static const struct prop_desc firmware_props[] = {
      .type = PROP_STRING,
      .preset = "none",
      .help = "what it writes to port 0x402: " TO_HELP},
+    {.name = "variables",
+     .type = PROP_STRING,
+     .preset = "",
+     .help = "file of its variables' chip, right below it, which it writes; empty: none"},
 };
 static const struct prop_desc vga_rom_props[] = {
     {.name = "rom",
@@ -366,6 +370,8 @@ bool settings_read(const struct prop_node *root, struct settings *set, struct er
     set->firmware_log = value(&r, 1).string;
     if (!check_to(&r, "log", set->firmware_log, err))
         return false;
+    const char *variables = value(&r, 2).string;
+    set->pc.variables.path = variables[0] ? variables : NULL;
     if (!strcmp(set->firmware_log, "none"))
         set->firmware_log = NULL; /* firmware that finds no port is faster */
     reading_begin(&r, root, RTC, 0);

@@ -172,9 +172,12 @@ static bool add_vga(struct pc *pc, const struct pc_config *config, struct error 
 static bool add_firmware(struct pc *pc, const struct pc_config *config, struct error *err)
 {
     struct flash *flash = add(pc, &flash_class, &config->firmware, err);
-    if (flash)
-        i440fx_set_rom(pc->chipset, flash_bytes(flash), flash_size(flash));
-    return flash;
+    if (!flash)
+        return false;
+    i440fx_set_rom(pc->chipset, flash_bytes(flash), flash_size(flash));
+    struct pflash_config variables = config->variables;
+    variables.end = 4 * GIB - flash_size(flash);
+    return !variables.path || add(pc, &pflash_class, &variables, err);
 }
 
 /* What a setup program notes in CMOS of the machine, and SeaBIOS and OVMF look for there. */

@@ -9,6 +9,7 @@
 #include "devices/fw_cfg.h"
 #include "devices/mc146818.h"
 #include "devices/pc_virtio.h"
+#include "devices/pflash.h"
 #include "devices/piix4_pm.h"
 #include "devices/pvpanic.h"
 #include "devices/test_device.h"
@@ -29,8 +30,9 @@ struct pc_config {
     struct pvpanic_config pvpanic;         /* not there unless enabled */
     struct test_device_config test_device; /* not there unless enabled */
     struct vga_config vga;
-    struct ide_config ide;        /* no drives, unless the caller says so */
-    struct flash_config firmware; /* path NULL: none; something else starts the processors */
+    struct ide_config ide;          /* no drives, unless the caller says so */
+    struct pflash_config variables; /* of the firmware; path NULL: none; end is set here */
+    struct flash_config firmware;   /* path NULL: none; something else starts the processors */
 };
 
 /* Initial values of all properties; one serial port, without backend. */
