@@ -352,6 +352,70 @@ START_TEST(flushes_spare_the_rest)
 }
 END_TEST
 
+/* Every page with bit 12 set is watched, or with bit 13 for writes only. */
+static unsigned watch_some(void *opaque, u64 lin, const u8 *host)
+{
+    (void)opaque;
+    (void)host;
+    if (lin & BIT(12))
+        return TLB_WATCH_READ | TLB_WATCH_WRITE;
+    return lin & BIT(13) ? TLB_WATCH_WRITE : 0;
+}
+
+static void same_step(struct tlb *t, const struct tlb_key *key, unsigned bits)
+{
+    u64 lin = page_lin((bits >> 24) % PAGES);
+    struct tlb_fill fill = {.lin = lin,
+                            .host = host_memory + (bits >> 12) % 8 * PAGE_SIZE,
+                            .read = bits & BIT(16),
+                            .write = bits & BIT(17),
+                            .exec = bits & BIT(18),
+                            .global = bits & BIT(19),
+                            .page_shift = bits & BIT(20) ? 21 : 12};
+    struct tlb_ctx *ctx = tlb_find(t, key);
+    if (bits % 16 == 0)
+        tlb_flush_page(t, key->vpid, bits & BIT(21) ? -1 : key->pcid, lin);
+    else if (bits % 16 == 1)
+        tlb_write_protect(t, fill.host);
+    else if (bits % 256 == 2)
+        tlb_flush_space(t, key->vpid, -1, bits & BIT(21));
+    else
+        tlb_fill(t, ctx, &fill);
+}
+
+/* Watched translations miss, and are otherwise there as they would be. */
+START_TEST(watching_changes_nothing)
+{
+    static const struct tlb_watch watch = {watch_some, NULL};
+    struct tlb twin;
+    tlb_init(&tlb);
+    tlb_init(&twin);
+    srand(9);
+    for (unsigned step = 0; step < 100000; step++) {
+        struct tlb_key key = {.pcid = (u16)(rand() & 1)};
+        unsigned bits = (unsigned)rand() ^ (unsigned)rand() << 16;
+        same_step(&tlb, &key, bits);
+        same_step(&twin, &key, bits);
+        if (step % 64 == 0)
+            tlb_set_watch(&twin, rand() & 1 ? &watch : NULL);
+        struct tlb_ctx *ctx = tlb_find(&tlb, &key), *other = tlb_find(&twin, &key);
+        for (unsigned page = 0; page < PAGES; page++) {
+            u64 va = page_lin(page);
+            const struct tlb_entry *a = tlb_slot(ctx->entry, va), *b = tlb_slot(other->entry, va);
+            unsigned kinds = twin.watch ? watch_some(NULL, va, NULL) : 0;
+            REQUIRE(tlb_tag_is(b->rtag, va) == hits(a->rtag, va, 1));
+            REQUIRE(tlb_tag_is(b->wtag, va) == hits(a->wtag, va, 1));
+            REQUIRE(hits(b->rtag, va, 1) == (hits(a->rtag, va, 1) && !(kinds & TLB_WATCH_READ)));
+            REQUIRE(hits(b->wtag, va, 1) == (hits(a->wtag, va, 1) && !(kinds & TLB_WATCH_WRITE)));
+            REQUIRE(hits(b->xtag, va, 1) == hits(a->xtag, va, 1));
+            REQUIRE(a->addend == b->addend);
+        }
+    }
+    tlb_fini(&twin);
+    tlb_fini(&tlb);
+}
+END_TEST
+
 SUITE_MAIN("tlb", &empty_matches_nothing, &fill_allows_what_it_says, &contexts_are_reused_in_order,
            &jumps_are_forgotten, &old_jumps_stay_forgotten, &write_protection,
-           &no_stale_translation, &flushes_spare_the_rest)
+           &no_stale_translation, &flushes_spare_the_rest, &watching_changes_nothing)
