@@ -42,6 +42,8 @@ struct pc {
     struct mc146818 *rtc;
     struct piix4_pm *pm;
     struct firmware firmware;
+    struct i8042 *kbc;
+    unsigned source_of_keys, source_of_motion, source_of_power;
     struct uart16550 *serial[PC_SERIAL_PORTS];
     struct serial_in in[PC_SERIAL_PORTS];
     struct pc_virtio virtio;
@@ -141,6 +143,23 @@ static void serial_input(void *opaque, const u8 *bytes, size_t size)
     struct serial_in *in = opaque;
     char_queue_put(&in->queue, bytes, size);
     uart16550_poll(in->pc->serial[in->n]);
+}
+
+static void power_input(void *opaque, const u8 *bytes, size_t size)
+{
+    struct pc *pc = opaque;
+    (void)bytes;
+    (void)size;
+    acpi_pm_power_button(piix4_pm_registers(pc->pm));
+}
+
+static bool add_keyboard(struct pc *pc, struct error *err)
+{
+    pc->kbc = add(pc, &i8042_class, NULL, err);
+    pc->source_of_keys = input_source(pc->env.input, "keyboard", i8042_keyboard_input, pc->kbc);
+    pc->source_of_motion = input_source(pc->env.input, "mouse", i8042_mouse_input, pc->kbc);
+    pc->source_of_power = input_source(pc->env.input, "power button", power_input, pc);
+    return pc->kbc;
 }
 
 static bool add_serial(struct pc *pc, const struct pc_config *config, struct error *err)
@@ -259,7 +278,7 @@ static bool build(struct pc *pc, const struct pc_config *config, struct error *e
         return false;
     note_machine(pc, rtc);
     return add(pc, &i8254_class, NULL, err) && add(pc, &hpet_class, NULL, err) &&
-           add(pc, &i8042_class, NULL, err) && add(pc, &isa_dma_class, NULL, err) &&
+           add_keyboard(pc, err) && add(pc, &isa_dma_class, NULL, err) &&
            add(pc, &debug_port_class, &config->debug, err) &&
            add(pc, &ide_class, &config->ide, err) && add_serial(pc, config, err) &&
            add_for_tests(pc, config, err) && add_vga(pc, config, err) &&
@@ -406,5 +425,28 @@ struct vga *pc_vga(struct pc *pc)
 
 void pc_power_button(struct pc *pc)
 {
-    acpi_pm_power_button(piix4_pm_registers(pc->pm));
+    const u8 pressed = 1;
+    if (pc->env.input)
+        input_put(pc->env.input, pc->source_of_power, &pressed, sizeof(pressed));
+    else
+        power_input(pc, &pressed, sizeof(pressed));
+}
+
+void pc_key(struct pc *pc, u8 usage, bool down)
+{
+    const u8 record[I8042_KEY_BYTES] = {usage, down};
+    if (pc->env.input)
+        input_put(pc->env.input, pc->source_of_keys, record, sizeof(record));
+    else
+        i8042_keyboard_input(pc->kbc, record, sizeof(record));
+}
+
+void pc_mouse(struct pc *pc, const struct ps2_motion *motion)
+{
+    u8 record[I8042_MOTION_BYTES];
+    i8042_motion_record(motion, record);
+    if (pc->env.input)
+        input_put(pc->env.input, pc->source_of_motion, record, sizeof(record));
+    else
+        i8042_mouse_input(pc->kbc, record, sizeof(record));
 }

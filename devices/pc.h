@@ -11,6 +11,7 @@
 #include "devices/pc_virtio.h"
 #include "devices/pflash.h"
 #include "devices/piix4_pm.h"
+#include "devices/ps2_mouse.h"
 #include "devices/pvpanic.h"
 #include "devices/test_device.h"
 #include "devices/uart16550.h"
@@ -78,6 +79,9 @@ unsigned pc_nic_room(const struct pc *pc, unsigned n);
 void pc_set_date(struct pc *pc, s64 seconds);
 /* The display; NULL if absent. */
 struct vga *pc_vga(struct pc *pc);
+/* From outside, through the input hub: the power button, a key (devices/keys.h), the mouse. */
 void pc_power_button(struct pc *pc);
+void pc_key(struct pc *pc, u8 usage, bool down);
+void pc_mouse(struct pc *pc, const struct ps2_motion *motion);
 
 #endif

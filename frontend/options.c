@@ -22,6 +22,7 @@ enum kind {
     KIND_NET,
     KIND_PACE,
     KIND_RTC,
+    KIND_DISPLAY,
     KIND_STRICT,
     KIND_HELP
 };
@@ -49,6 +50,7 @@ static const struct option_row rows[] = {
     {"--serial", "WHERE", KIND_SET, 0, "serial.to", "first serial port: stdio (default), file:PATH or none"},
     {"--console", "WHERE", KIND_SET, 0, "console.to", "virtio console (hvc0): stdio, file:PATH or none"},
     {"--net", "user|none", KIND_NET, 0, NULL, "a network card: user[,hostfwd=tcp:[ADDR]:PORT-[GUEST-ADDR]:PORT]...[,mac=ADDR]"},
+    {"--display", "none|sdl", KIND_DISPLAY, 0, NULL, "show the screen in a window, with keyboard and mouse"},
     {"--max-insns", "N", KIND_NUMBER, AT(max_insns), NULL, "stop at tick N: instructions since power-on, idle time included (status 4)"},
     {"--stats", "FILE", KIND_STRING, AT(stats), NULL, "write statistics as JSON at the end (- for standard output)"},
     {"--trace", "FILE", KIND_STRING, AT(trace), NULL, "write VM entries and exits to FILE, a line each (- for standard error)"},
@@ -235,6 +237,8 @@ static bool take(struct options *opt, const struct option_row *row, const char *
         return parse_choice("--pace", value, "host", "max", &opt->pace_host, err);
     case KIND_RTC:
         return parse_rtc(opt, value, err);
+    case KIND_DISPLAY:
+        return parse_choice("--display", value, "sdl", "none", &opt->window, err);
     case KIND_STRICT:
         log_strict = true;
         return true;

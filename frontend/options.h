@@ -23,6 +23,7 @@ struct options {
     u64 save_at, screenshot_at; /* ticks since power-on */
     u64 max_insns;              /* UINT64_MAX: no limit */
     bool pace_given, pace_host; /* --pace; host: idle time passes as on the host */
+    bool window;                /* --display sdl */
     bool help;
     char *set[OPTIONS_SET_MAX]; /* PATH=VALUE, --memory and such included, in order */
     unsigned set_count;

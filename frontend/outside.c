@@ -123,9 +123,10 @@ static u64 next_tick(struct outside *o)
 
 /*
  * Idle time passes in host time until tick `end` or until input comes. What the host slept too long
- * is made up for by sleeping less later; what the machine took to execute is not.
+ * is made up for by sleeping less later; what the machine took to execute is not. The caller moves the
+ * clock on to `when` at least: that much is passed in any case, or will be slept for later.
  */
-static void pass_time(struct outside *o, u64 end)
+static void pass_time(struct outside *o, u64 end, u64 when)
 {
     struct clock *clock = &o->m->clock;
     u64 most = clock->now + clock_from_units(clock, IDLE_MAX_NS, NS_PER_S);
@@ -136,7 +137,7 @@ static void pass_time(struct outside *o, u64 end)
     wait_for_host(o, &wait);
     o->late_ns += (s64)(host_ns() - begin);
     if (o->late_ns < ahead) /* something came, or a client wanted a shorter wait */
-        ahead = MAX(o->late_ns, 0);
+        ahead = MAX(o->late_ns, (s64)clock_to_units(clock, MIN(when, end) - clock->now, NS_PER_S));
     o->late_ns = MIN(o->late_ns - ahead, LATE_MAX_NS);
     clock->now = MIN(end, clock->now + clock_from_units(clock, (u64)ahead, NS_PER_S));
     take_in(o, &wait);
@@ -149,7 +150,6 @@ static void pass_time(struct outside *o, u64 end)
 static void idle(void *opaque, u64 when)
 {
     struct outside *o = opaque;
-    (void)when;
     if (idle_for_ever(o)) {
         o->m->group.stop = STOP_IDLE;
         return;
@@ -158,7 +158,7 @@ static void idle(void *opaque, u64 when)
         return;
     u64 end = next_tick(o);
     if (o->pace_host)
-        pass_time(o, end);
+        pass_time(o, end, when);
     else if (end == CLOCK_NEVER)
         outside_poll(o, IDLE_MAX_NS);
 }

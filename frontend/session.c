@@ -21,9 +21,11 @@
 #include "frontend/outside.h"
 #include "frontend/recording.h"
 #include "frontend/screenshot.h"
+#include "frontend/sendkey.h"
 #include "frontend/stats.h"
 #include "traces/trace.h"
 #include "frontend/terminal.h"
+#include "frontend/window.h"
 
 /* The debugger's consoles are looked at this often while the machine is idle. */
 #define IDLE_DEBUGGED_NS UINT64_C(20000000)
@@ -37,6 +39,7 @@ struct session {
     struct machine *m;
     struct outside *outside;
     struct networks networks;
+    struct window *window; /* NULL: none */
     struct debugger *debugger;
     struct gdb *gdb; /* NULL: none */
     struct monitor *monitor;
@@ -85,6 +88,39 @@ static bool save_machine(struct session *s, const char *path, struct error *err)
     return snap && snap_close(snap, err);
 }
 
+/* ---- The window ---- */
+
+static bool window_live(void *opaque)
+{
+    (void)opaque;
+    return true;
+}
+
+static void window_prepare(void *opaque, struct outside_wait *wait)
+{
+    const struct session *s = opaque;
+    wait->ns = MIN(wait->ns, window_patience(s->window));
+}
+
+static void window_arrived(void *opaque, const struct outside_wait *wait)
+{
+    struct session *s = opaque;
+    (void)wait;
+    if (window_poll(s->window) && s->m->group.stop == STOP_NONE)
+        s->m->group.stop = STOP_USER;
+}
+
+static bool show_window(struct session *s, struct error *err)
+{
+    if (!s->opt->window)
+        return true;
+    s->window = window_open(s->m, err);
+    if (s->window)
+        outside_add(s->outside,
+                    &(struct outside_client){s, window_live, window_prepare, window_arrived});
+    return s->window;
+}
+
 /* ---- The debugger's consoles ---- */
 
 static bool debugger_is_live(void *opaque)
@@ -117,6 +153,12 @@ static bool monitor_screendump(void *opaque, const char *path, struct error *err
     return screenshot_take(s->m->pc, path, err);
 }
 
+static bool monitor_sendkey(void *opaque, const char *keys, struct error *err)
+{
+    const struct session *s = opaque;
+    return sendkey(s->m->pc, keys, err);
+}
+
 static void monitor_reset(void *opaque)
 {
     const struct session *s = opaque;
@@ -135,7 +177,7 @@ static bool attach_debugger(struct session *s, struct error *err)
     outside_add(s->outside,
                 &(struct outside_client){s, debugger_is_live, debugger_prepare, debugger_arrived});
     s->monitor = monitor_new(s->debugger, s->m,
-                             &(struct monitor_hooks){s, monitor_save, monitor_screendump, NULL,
+                             &(struct monitor_hooks){s, monitor_save, monitor_screendump, monitor_sendkey,
                                                      monitor_reset, monitor_power_button});
     if (s->opt->monitor && !monitor_listen(s->monitor, s->opt->monitor, err))
         return error_prefix(err, "--monitor");
@@ -243,10 +285,10 @@ static bool build(struct session *s, const struct prop_node *root, struct error 
     s->m = machine_new(root, &ends, err);
     if (!s->m)
         return false;
-    bool paced = s->networks.count || terminal_paced(s->end[s->input_end]);
+    bool paced = s->opt->window || s->networks.count || terminal_paced(s->end[s->input_end]);
     s->outside = outside_new(s->m, s->opt->pace_given ? s->opt->pace_host : paced);
     outside_add(s->outside, &(struct outside_client){s, input_live, input_prepare, input_arrived});
-    return true;
+    return show_window(s, err);
 }
 
 static bool configure(struct session *s, struct error *err)
@@ -435,6 +477,7 @@ int session_run(const struct options *opt, struct error *err)
     detach_debugger(&s);
     outside_free(s.outside);
     networks_close(&s.networks);
+    window_close(s.window);
     machine_free(s.m);
     disks_close(&s.disks);
     close_ends(&s);
