@@ -176,9 +176,10 @@ static bool attach_debugger(struct session *s, struct error *err)
     s->debugger = debugger_new(&s->m->group);
     outside_add(s->outside,
                 &(struct outside_client){s, debugger_is_live, debugger_prepare, debugger_arrived});
-    s->monitor = monitor_new(s->debugger, s->m,
-                             &(struct monitor_hooks){s, monitor_save, monitor_screendump, monitor_sendkey,
-                                                     monitor_reset, monitor_power_button});
+    s->monitor =
+        monitor_new(s->debugger, s->m,
+                    &(struct monitor_hooks){s, monitor_save, monitor_screendump, monitor_sendkey,
+                                            monitor_reset, monitor_power_button});
     if (s->opt->monitor && !monitor_listen(s->monitor, s->opt->monitor, err))
         return error_prefix(err, "--monitor");
     if (s->opt->gdb)

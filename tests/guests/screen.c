@@ -6,6 +6,7 @@
 #include "tests/guests/guest.h"
 
 enum { PCI_ADDRESS = 0xcf8, PCI_DATA = 0xcfc, DISPLAY_ID = 0x11111234, FRAME_BUFFER = 0xe0000000 };
+enum { INPUT_STATUS = 0x3da, ATTRIBUTE = 0x3c0, ATTRIBUTE_SHOWN = 0x20 };
 enum { DISPI_INDEX = 0x1ce, DISPI_DATA = 0x1cf };
 enum { DISPI_XRES = 1, DISPI_YRES, DISPI_BPP, DISPI_ENABLE, DISPI_ON = 0x41 };
 enum { KBC_DATA = 0x60, KBC_STATUS = 0x64, FULL = 0x01, FROM_MOUSE = 0x20, BREAK = 0x80 };
@@ -62,6 +63,8 @@ static void draw(unsigned width, unsigned height, unsigned bpp)
     dispi(DISPI_YRES, (uint16_t)height);
     dispi(DISPI_BPP, (uint16_t)bpp);
     dispi(DISPI_ENABLE, DISPI_ON);
+    inb(INPUT_STATUS); /* the next write is to the attribute controller's index */
+    outb(ATTRIBUTE, ATTRIBUTE_SHOWN);
     volatile uint32_t *large = (volatile uint32_t *)(uintptr_t)FRAME_BUFFER;
     volatile uint16_t *small = (volatile uint16_t *)(uintptr_t)FRAME_BUFFER;
     for (unsigned y = 0; y < height; y++)
