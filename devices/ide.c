@@ -89,17 +89,18 @@ static bool decoded(const struct ide_channel *c)
     return (config[PCI_COMMAND] & PCI_COMMAND_IO) && (config[TIMING + 1 + 2 * c->index] & DECODE);
 }
 
-static bool empty(const struct ide_channel *c)
+/* What reads give for a drive that isn't there: the other one answers, or a channel's pulled-down D7. */
+static u8 nobody(const struct ide_channel *c)
 {
-    return !c->drive[0].disk && !c->drive[1].disk;
+    return c->drive[0].disk || c->drive[1].disk ? 0 : 0x7f;
 }
 
 static u8 register_read(struct ide_channel *c, u64 offset)
 {
     struct ide_drive *drive = ide_selected(c);
     unsigned old = c->control & CONTROL_HOB ? 1 : 0;
-    if (!drive->disk) /* nobody, or the other one answers for it */
-        return empty(c) ? 0xff : 0;
+    if (!drive->disk)
+        return nobody(c);
     switch (offset) {
     case 1:
         return drive->error;
@@ -198,9 +199,9 @@ static u64 control_read(void *opaque, u64 offset, unsigned size)
     const struct ide_drive *drive = ide_selected(c);
     (void)offset;
     (void)size;
-    if (!decoded(c) || empty(c))
+    if (!decoded(c))
         return UINT64_MAX;
-    return drive->disk ? drive->status : 0;
+    return drive->disk ? drive->status : nobody(c);
 }
 
 static void soft_reset_begins(struct ide_channel *c)
