@@ -23,26 +23,32 @@ static size_t peek_code(const struct cpu *cpu, u8 bytes[15])
     return n;
 }
 
-static void disassemble(const struct cpu *cpu, char *to, size_t size)
+unsigned insn_disassemble(const struct cpu *cpu, u64 rip, const u8 *bytes, size_t size,
+                          char text[INSN_TEXT])
 {
-    u8 bytes[15];
-    size_t n = peek_code(cpu, bytes);
     ZydisMachineMode mode = cpu->mode & MODE_64     ? ZYDIS_MACHINE_MODE_LONG_64
                             : cpu->mode & MODE_CS32 ? ZYDIS_MACHINE_MODE_LEGACY_32
                                                     : ZYDIS_MACHINE_MODE_LEGACY_16;
     ZydisDisassembledInstruction insn;
-    if (ZYAN_SUCCESS(ZydisDisassembleIntel(mode, cpu->rip, bytes, n, &insn)))
-        snprintf(to, size, "%s", insn.text);
-    else
-        snprintf(to, size, n ? "(bad)" : "(code not yet translated)");
+    bool good = ZYAN_SUCCESS(ZydisDisassembleIntel(mode, rip, bytes, size, &insn));
+    snprintf(text, INSN_TEXT, "%s", good ? insn.text : "(bad)");
+    return good ? insn.info.length : 0;
+}
+
+static void disassemble(const struct cpu *cpu, char text[INSN_TEXT])
+{
+    u8 bytes[15];
+    size_t n = peek_code(cpu, bytes);
+    if (!insn_disassemble(cpu, cpu->rip, bytes, n, text) && !n)
+        snprintf(text, INSN_TEXT, "(code not yet translated)");
 }
 
 void insn_log(const struct cpu *cpu)
 {
     static const char names[16][4] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                       "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
-    char text[128], regs[512];
-    disassemble(cpu, text, sizeof(text));
+    char text[INSN_TEXT], regs[512];
+    disassemble(cpu, text);
     size_t at = 0;
     for (unsigned n = 0; n < 16; n++)
         at += (size_t)snprintf(regs + at, sizeof(regs) - at, " %s=%llx", names[n],

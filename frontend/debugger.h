@@ -73,6 +73,14 @@ void debugger_describe(const struct debug_point *point, char *to, size_t size);
 bool debugger_find_reason(const char *text, u32 *reason);
 bool debugger_find_field(const char *text, u32 *encoding);
 
+/* The kind of event that a command's word means: vmexit, vmentry, vmwrite, exception, interrupt. */
+bool debugger_event_kind(const char *word, enum debug_point_kind *kind);
+/*
+ * Which event of that kind `text` means: a reason, a field (of 64 bits: both its encodings), a vector,
+ * or "any". False: none; VM entries have no numbers.
+ */
+bool debugger_event_number(enum debug_point_kind kind, const char *text, u32 *number);
+
 /* ---- Stops ---- */
 
 enum debug_stop_kind {

@@ -255,6 +255,41 @@ bool debugger_find_field(const char *text, u32 *encoding)
     return parse_number(text, encoding) && vmcs_slot(*encoding & ~1u) >= 0;
 }
 
+bool debugger_event_kind(const char *word, enum debug_point_kind *kind)
+{
+    static const struct {
+        const char *word;
+        enum debug_point_kind kind;
+    } kinds[] = {{"vmexit", DEBUG_VM_EXIT},
+                 {"vmentry", DEBUG_VM_ENTRY},
+                 {"vmwrite", DEBUG_VM_WRITE},
+                 {"exception", DEBUG_EXCEPTION},
+                 {"interrupt", DEBUG_INTERRUPT}};
+    for (size_t n = 0; n < ARRAY_SIZE(kinds); n++) {
+        if (!strcmp(kinds[n].word, word)) {
+            *kind = kinds[n].kind;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool debugger_event_number(enum debug_point_kind kind, const char *text, u32 *number)
+{
+    *number = DEBUG_ANY;
+    if (!strcmp(text, "any"))
+        return true;
+    if (kind == DEBUG_VM_ENTRY)
+        return false;
+    if (kind == DEBUG_VM_EXIT)
+        return debugger_find_reason(text, number);
+    if (kind != DEBUG_VM_WRITE)
+        return parse_number(text, number) && *number <= 255;
+    bool found = debugger_find_field(text, number);
+    *number &= ~1u;
+    return found;
+}
+
 static const char *const kind_words[] = {
     [DEBUG_EXEC] = "break",
     [DEBUG_WRITE] = "watch write",

@@ -48,39 +48,17 @@ static bool number(const char *text, u64 *value)
 
 /* ---- Points ---- */
 
-/* The rest of "break KIND [NUMBER]": false if the number is none of that kind. */
-static bool event_number(const struct words *w, enum debug_point_kind kind, u32 *to)
-{
-    u64 v;
-    *to = DEBUG_ANY;
-    if (w->count < 3 || is(w, 2, "any"))
-        return w->count <= 3;
-    switch (kind) {
-    case DEBUG_VM_EXIT:
-        return debugger_find_reason(w->word[2], to);
-    case DEBUG_VM_WRITE:
-        return debugger_find_field(w->word[2], to);
-    case DEBUG_VM_ENTRY:
-        return false;
-    default:
-        if (!number(w->word[2], &v) || v > 255)
-            return false;
-        *to = (u32)v;
-        return true;
-    }
-}
-
 static void add_event(struct debugger *d, const struct words *w, enum debug_point_kind kind,
                       FILE *out)
 {
     struct debug_point p = {.kind = kind};
     struct error err = {{0}};
     char line[160];
-    if (!event_number(w, kind, &p.number)) {
+    const char *which = w->count > 2 ? w->word[2] : "any";
+    if (w->count > 3 || !debugger_event_number(kind, which, &p.number)) {
         fprintf(out, "break %s: %s is none\n", w->word[1], w->word[2]);
         return;
     }
-    p.number &= kind == DEBUG_VM_WRITE && p.number != DEBUG_ANY ? ~1u : UINT32_MAX;
     p.id = debugger_add(d, &p, &err);
     if (!p.id) {
         fprintf(out, "%s\n", err.text);
@@ -92,21 +70,11 @@ static void add_event(struct debugger *d, const struct words *w, enum debug_poin
 
 static bool add_point(struct debugger *d, const struct words *w, FILE *out)
 {
-    static const struct {
-        const char *word;
-        enum debug_point_kind kind;
-    } kinds[] = {{"vmexit", DEBUG_VM_EXIT},
-                 {"vmentry", DEBUG_VM_ENTRY},
-                 {"vmwrite", DEBUG_VM_WRITE},
-                 {"exception", DEBUG_EXCEPTION},
-                 {"interrupt", DEBUG_INTERRUPT}};
-    for (size_t n = 0; n < ARRAY_SIZE(kinds); n++) {
-        if (is(w, 1, kinds[n].word)) {
-            add_event(d, w, kinds[n].kind, out);
-            return true;
-        }
-    }
-    return false;
+    enum debug_point_kind kind;
+    if (!debugger_event_kind(w->word[1], &kind))
+        return false;
+    add_event(d, w, kind, out);
+    return true;
 }
 
 static void delete_points(struct debugger *d, const struct words *w, FILE *out)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The monitor's commands about addresses: dumps, disassembly, page tables, EPT, the TLB. */
-#include <Zydis/Zydis.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/insn_log.h"
 #include "frontend/monitor_state.h"
 #include "mmu/ept.h"
+#include "mmu/peek.h"
 
 #define DUMP_MAX 65536 /* items of one command */
 
@@ -112,20 +113,17 @@ static void dump_strings(struct dump *d)
 static void dump_code(struct dump *d)
 {
     const struct cpu *cpu = monitor_cpu(d->c);
-    ZydisMachineMode mode = cpu->mode & MODE_64     ? ZYDIS_MACHINE_MODE_LONG_64
-                            : cpu->mode & MODE_CS32 ? ZYDIS_MACHINE_MODE_LEGACY_32
-                                                    : ZYDIS_MACHINE_MODE_LEGACY_16;
     for (unsigned n = 0; n < d->c->m->format.count; n++) {
         u8 bytes[15];
-        ZydisDisassembledInstruction insn;
+        char text[INSN_TEXT];
         size_t have = fetch(d, bytes, sizeof(bytes));
         if (!have) {
             no_memory(d);
             return;
         }
-        bool good = ZYAN_SUCCESS(ZydisDisassembleIntel(mode, d->at, bytes, have, &insn));
-        fprintf(d->c->out, "%016llx: %s\n", (unsigned long long)d->at, good ? insn.text : "(bad)");
-        d->at += good ? insn.info.length : 1;
+        unsigned length = insn_disassemble(cpu, d->at, bytes, have, text);
+        fprintf(d->c->out, "%016llx: %s\n", (unsigned long long)d->at, text);
+        d->at += length ? length : 1;
     }
 }
 
@@ -259,7 +257,7 @@ void monitor_info_ept(struct monitor_call *c)
 /* Ranges with the same rights, being joined. */
 struct ranges {
     struct monitor_call *c;
-    const struct cpu *cpu;
+    struct walk_ctx ctx;
     unsigned entry_bytes, index_bits, linear_bits;
     u64 from, to, rights; /* to == from: none */
 };
@@ -288,13 +286,10 @@ static void add_range(struct ranges *r, u64 lin, u64 size, u64 rights)
 /* An entry of a paging structure at a guest-physical address; 0 where there is no memory. */
 static u64 table_entry(const struct ranges *r, u64 gpa)
 {
-    struct ept_step step[EPT_LEVELS_MAX];
-    struct debugger *d = r->c->m->debugger;
-    u64 hpa = gpa, entry = 0;
-    if (r->cpu->eptp)
-        ept_look(d, r->cpu->eptp, gpa, step, &hpa);
-    if (hpa == UINT64_MAX ||
-        debugger_read_physical(debugger_group(d), hpa, &entry, r->entry_bytes) != r->entry_bytes)
+    struct cpu_group *group = debugger_group(r->c->m->debugger);
+    u64 hpa, entry = 0;
+    if (!peek_gpa(&r->ctx, gpa, &hpa) ||
+        debugger_read_physical(group, hpa, &entry, r->entry_bytes) != r->entry_bytes)
         return 0;
     return entry;
 }
@@ -327,18 +322,17 @@ static void walk_table(struct ranges *r, u64 table, unsigned level, u64 lin, u64
 static void walk_pae(struct ranges *r)
 {
     for (unsigned n = 0; n < 4; n++)
-        if (r->cpu->pdpte[n] & PTE_P)
-            walk_table(r, r->cpu->pdpte[n] & EPT_ADDRESS, 2, (u64)n << 30, PTE_RW | PTE_US);
+        if (r->ctx.pdpte[n] & PTE_P)
+            walk_table(r, r->ctx.pdpte[n] & EPT_ADDRESS, 2, (u64)n << 30, PTE_RW | PTE_US);
 }
 
 void monitor_info_mem(struct monitor_call *c)
 {
-    struct walk_ctx ctx;
-    struct ranges r = {.c = c, .cpu = monitor_cpu(c), .entry_bytes = 8, .index_bits = 9};
-    cpu_walk_ctx(monitor_cpu(c), false, &ctx);
-    r.linear_bits = ctx.mode == WALK_5LEVEL ? 57 : ctx.mode == WALK_4LEVEL ? 48 : 64;
-    u64 root = ctx.cr3 & EPT_ADDRESS, all = PTE_RW | PTE_US;
-    switch (ctx.mode) {
+    struct ranges r = {.c = c, .entry_bytes = 8, .index_bits = 9};
+    cpu_walk_ctx(monitor_cpu(c), false, &r.ctx);
+    r.linear_bits = r.ctx.mode == WALK_5LEVEL ? 57 : r.ctx.mode == WALK_4LEVEL ? 48 : 64;
+    u64 root = r.ctx.cr3 & EPT_ADDRESS, all = PTE_RW | PTE_US;
+    switch (r.ctx.mode) {
     case WALK_NONE:
         fprintf(c->out, "paging is off\n");
         return;

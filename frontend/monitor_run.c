@@ -15,46 +15,20 @@ static void add(struct monitor_call *c, const struct debug_point *point)
         monitor_error(c, "%s", err.text);
 }
 
-static bool number_or_any(struct monitor_call *c, unsigned word, u32 *number)
-{
-    u64 value = DEBUG_ANY;
-    if (c->words > word && !monitor_value(c, c->word[word], &value))
-        return false;
-    *number = (u32)value;
-    if (value <= UINT32_MAX)
-        return true;
-    monitor_error(c, "%s is too large", c->word[word]);
-    return false;
-}
-
 /* "break vmexit ept_violation" and its like; false: the word is no such kind. */
 static bool event_point(struct monitor_call *c, struct debug_point *p, bool *ok)
 {
-    static const struct {
-        const char *word;
-        enum debug_point_kind kind;
-        bool (*find)(const char *text, u32 *number);
-    } kinds[] = {
-        {"vmexit", DEBUG_VM_EXIT, debugger_find_reason},
-        {"vmentry", DEBUG_VM_ENTRY, NULL},
-        {"vmwrite", DEBUG_VM_WRITE, debugger_find_field},
-        {"exception", DEBUG_EXCEPTION, NULL},
-        {"interrupt", DEBUG_INTERRUPT, NULL},
-    };
-    for (size_t n = 0; n < ARRAY_SIZE(kinds); n++) {
-        if (strcmp(kinds[n].word, c->word[1]))
-            continue;
-        p->kind = kinds[n].kind;
-        p->number = DEBUG_ANY;
-        *ok = true;
-        if (!kinds[n].find)
-            *ok = number_or_any(c, 2, &p->number);
-        else if (c->words > 2 && !(*ok = kinds[n].find(c->word[2], &p->number)))
-            monitor_error(c, "no %s %s", kinds[n].kind == DEBUG_VM_EXIT ? "exit reason" : "field",
-                          c->word[2]);
-        return true;
-    }
-    return false;
+    const char *which = c->words > 2 ? c->word[2] : "any";
+    if (!debugger_event_kind(c->word[1], &p->kind))
+        return false;
+    *ok = debugger_event_number(p->kind, which, &p->number);
+    if (!*ok)
+        monitor_error(c, "no %s %s",
+                      p->kind == DEBUG_VM_EXIT    ? "exit reason"
+                      : p->kind == DEBUG_VM_WRITE ? "field"
+                                                  : c->word[1],
+                      which);
+    return true;
 }
 
 static void set_point(struct monitor_call *c, bool once)

@@ -12,7 +12,7 @@
 /* Attributes that say where something is on the host, not what the guest sees. */
 static bool is_place(const char *name)
 {
-    static const char *const places[] = {"to", "path", "overlay", "hostfwd", "type"};
+    static const char *const places[] = {"to", "path", "overlay", "hostfwd"};
     for (size_t n = 0; n < ARRAY_SIZE(places); n++)
         if (!strcmp(name, places[n]))
             return true;
