@@ -9,6 +9,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/msr.h"
 #include "cpu/segment.h"
+#include "cpu/smm.h"
 #include "tests/fuzz/code.h"
 
 /* Where things are, by physical and (in the first 64 KiB) linear address. */
@@ -614,10 +615,31 @@ static void disturb_registers(struct guest *g)
         cpu->rip = info(g)->code ? some_code(g) : rng_below(&g->rng, 0x10000);
 }
 
+/* An SMI, whose handler is whatever lies there; or noise in the save area before RSM. */
+static void disturb_smm(struct guest *g)
+{
+    struct cpu *cpu = g->cpu;
+    u8 rsm[] = {0x0f, 0xaa};
+    if (!cpu->smm) {
+        if (rng_chance(&g->rng, 20))
+            cpu->smbase = (u32)rng_value(&g->rng);
+        cpu_raise_pending(cpu, PEND_SMI);
+        return;
+    }
+    for (unsigned k = rng_below(&g->rng, 4); k; k--) {
+        u64 at = cpu->smbase + SMM_AREA + rng_below(&g->rng, SMM_AREA_SIZE / 8) * 8;
+        u64 value = rng_value(&g->rng);
+        ram_write(&g->m->bus.ram, at, &value, sizeof(value));
+    }
+    if (rng_chance(&g->rng, 80))
+        ram_write(&g->m->bus.ram, cpu->seg[SEG_CS].base + cpu->rip, rsm, sizeof(rsm));
+}
+
 void guest_disturb(struct guest *g)
 {
     void (*const ways[])(struct guest *) = {disturb_ports,   disturb_mmio,   disturb_msrs,
-                                            disturb_control, disturb_tables, disturb_registers};
+                                            disturb_control, disturb_tables, disturb_registers,
+                                            disturb_smm,     disturb_smm};
     /* Devices and MSRs look for the running processor. */
     g->m->group.running = g->cpu;
     ways[rng_below(&g->rng, ARRAY_SIZE(ways))](g);
