@@ -139,7 +139,8 @@ static void snap_model(const struct cpu_model *model, struct snap *s)
 
 void machine_snap(struct machine *m, struct snap *s)
 {
-    snap_section(s, "machine", 1);
+    struct cpu_slice *slice = &m->group.slice;
+    snap_section(s, "machine", 2);
     snap_expect(s, "RAM size", m->bus.ram.size);
     snap_expect(s, "number of processors", m->group.count);
     snap_model(&m->model, s);
@@ -147,9 +148,14 @@ void machine_snap(struct machine *m, struct snap *s)
     SNAP(s, m->rsdp);
     SNAP(s, m->group.turn);
     snap_range(s, "processor's turn", m->group.turn, 0, m->group.count - 1);
+    SNAP(s, slice->end);
+    SNAP(s, slice->sample_end);
+    SNAP(s, slice->rip);
+    SNAP(s, slice->rsp);
     for (unsigned n = 0; n < m->group.count; n++)
         cpu_snap(m->group.cpu[n], s);
     pc_snap(m->pc, s);
+    m->group.resched = false; /* what loading devices woke was awake in the saver */
     snap_section(s, "ram", 1);
     snap_pages(s, m->bus.ram.host, m->bus.ram.size);
 }

@@ -415,7 +415,7 @@ static void snap_virt(struct cpu *cpu, struct snap *s)
 void cpu_snap(struct cpu *cpu, struct snap *s)
 {
     u64 flags = cpu_eflags(cpu);
-    snap_section(s, "cpu", 4);
+    snap_section(s, "cpu", 5);
     snap_expect(s, "CPU number", cpu->index);
     SNAP(s, cpu->gpr);
     SNAP(s, cpu->rip);

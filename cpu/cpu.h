@@ -336,7 +336,7 @@ static inline unsigned cpu_cpl(const struct cpu *cpu)
     return cpu->mode & MODE_CPL;
 }
 
-/* A CPU's turn. One that a debugger stopped in its middle goes on as if nothing had been. */
+/* A CPU's turn. One that was stopped in its middle goes on as if nothing had been. */
 struct cpu_slice {
     u64 end;        /* tick; 0: none is under way */
     u64 sample_end; /* until then the CPU is suspected of spinning, if it then still is where it was: */

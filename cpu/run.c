@@ -455,6 +455,18 @@ static void run_slice(struct cpu *cpu)
     run_until(cpu, MIN(slice->end, group->insn_limit));
 }
 
+/* A stop in the middle, by the debugger or at the limit: nothing is to come of it. */
+static bool slice_goes_on(const struct cpu *cpu)
+{
+    const struct cpu_group *group = cpu->group;
+    u64 now = cpu->clock->now;
+    if (group->resched)
+        return false;
+    if (group->stop)
+        return group->stop == STOP_DEBUG;
+    return now >= group->insn_limit && now < group->slice.end;
+}
+
 static void end_slice(struct cpu *cpu)
 {
     struct cpu_group *group = cpu->group;
@@ -471,7 +483,7 @@ void cpu_group_run(struct cpu_group *group)
             group->stop = STOP_LIMIT;
             break;
         }
-        bool goes_on = group->slice.end;
+        bool goes_on = group->slice.end && !group->resched;
         struct cpu *cpu = goes_on ? group->cpu[group->turn] : next_runnable(group, &group->turn);
         if (!cpu) {
             skip_idle(group);
@@ -485,7 +497,7 @@ void cpu_group_run(struct cpu_group *group)
         run_slice(cpu);
         group->running = NULL;
         ram_smm_view(&group->bus->ram, false);
-        if (group->stop != STOP_DEBUG || group->resched)
+        if (!slice_goes_on(cpu))
             end_slice(cpu);
     }
 }

@@ -45,7 +45,7 @@ static void watch_end(struct cpu *cpu, bool spinning)
 {
     struct spin_state *spin = &cpu->spin;
     bool was_spinning = spin->spinning;
-    spin->watch.on = false;
+    spin->watch = (struct spin_watch){0};
     spin->spinning = spinning;
     if (spinning) {
         spin->rip = cpu->rip;
@@ -88,6 +88,23 @@ void spin_slice_end(struct cpu *cpu)
         spin->spinning = false;
 }
 
+static void snap_watch(struct spin_watch *w, struct snap *s)
+{
+    u8 flags = (u8)(w->on | w->changed << 1 | w->reads << 2);
+    SNAP(s, flags);
+    w->on = flags & 1;
+    w->changed = flags & 2;
+    w->reads = flags & 4;
+    SNAP(s, w->rounds);
+    SNAP(s, w->steps);
+    SNAP(s, w->last_steps);
+    SNAP(s, w->rip);
+    SNAP(s, w->seen);
+    SNAP(s, w->last);
+    snap_range(s, "rounds of a spin", w->rounds, 0, ROUNDS);
+    snap_range(s, "steps of a spin", w->steps, 0, LOOP_STEPS);
+}
+
 void spin_snap(struct spin_state *spin, struct snap *s)
 {
     u8 spinning = spin->spinning;
@@ -96,6 +113,5 @@ void spin_snap(struct spin_state *spin, struct snap *s)
     SNAP(s, spin->rest);
     SNAP(s, spin->rip);
     SNAP(s, spin->rsp);
-    if (snap_loading(s))
-        spin->watch = (struct spin_watch){0};
+    snap_watch(&spin->watch, s);
 }
