@@ -166,18 +166,23 @@ static bool take_smi(struct cpu *cpu)
     return true;
 }
 
-/* INIT, and SIPI after it, wait for the end of SMM. */
+/* INIT waits for the end of SMM and of VMX root operation. */
 static bool init_open(const struct cpu *cpu)
 {
-    return (cpu->pending & (PEND_INIT | PEND_SIPI)) && !cpu->smm;
+    return (cpu->pending & PEND_INIT) && !cpu->smm && !(cpu->virt && cpu->virt->init_blocked(cpu));
+}
+
+static bool sipi_open(const struct cpu *cpu)
+{
+    return (cpu->pending & PEND_SIPI) && !cpu->smm;
 }
 
 /* SDM "Priority Among Concurrent Events": one event, the foremost. True if one was taken. */
 static bool take_event(struct cpu *cpu)
 {
-    if ((cpu->pending & PEND_INIT) && init_open(cpu))
+    if (init_open(cpu))
         return take_init(cpu), true;
-    if ((cpu->pending & PEND_SIPI) && init_open(cpu))
+    if (sipi_open(cpu))
         return take_sipi(cpu), true;
     if (cpu->activity == ACTIVITY_WAIT_SIPI || cpu->activity == ACTIVITY_SHUTDOWN)
         return false;
@@ -349,8 +354,8 @@ static void run_until(struct cpu *cpu, u64 end)
 /* Can this CPU do anything now? */
 static bool runnable(struct cpu *cpu)
 {
-    if (cpu->activity == ACTIVITY_RUN || init_open(cpu) || unlikely(wakes_for_exit(cpu)) ||
-        ((cpu->pending & PEND_SMI) && smm_open(cpu)))
+    if (cpu->activity == ACTIVITY_RUN || init_open(cpu) || sipi_open(cpu) ||
+        unlikely(wakes_for_exit(cpu)) || ((cpu->pending & PEND_SMI) && smm_open(cpu)))
         return true;
     if (cpu->activity == ACTIVITY_WAIT_SIPI || cpu->activity == ACTIVITY_SHUTDOWN)
         return false;

@@ -116,7 +116,9 @@ struct virt_ops {
      * page), NULL: an exit is recorded. acc as for lin_read(), ACC_FETCH for code.
      */
     u8 *(*apic_access)(struct cpu *cpu, u64 lin, unsigned size, unsigned acc);
-    /* INIT and SIPI: true if they are taken care of (an exit is recorded, or they are blocked). */
+    /* INIT stays pending: VMX root operation. */
+    bool (*init_blocked)(const struct cpu *cpu);
+    /* INIT and SIPI: true if they are taken care of (an exit is recorded, or SIPI is blocked). */
     bool (*init)(struct cpu *cpu);
     bool (*sipi)(struct cpu *cpu, u8 vector);
     /* The capability MSRs (480H to 49FH); false: there is no such register. */

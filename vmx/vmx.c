@@ -13,12 +13,17 @@
 
 /* ---- INIT and SIPI ---- */
 
-/* Blocked in root operation: it stays pending until VMXOFF. */
+/* In root operation, until VM entry or VMXOFF. */
+static bool init_blocked(const struct cpu *cpu)
+{
+    return cpu->vmx->on && !cpu->nonroot;
+}
+
 static bool init_signal(struct cpu *cpu)
 {
     if (cpu->nonroot)
         vmx_exit_now(cpu, REASON_INIT, 0);
-    return cpu->vmx->on;
+    return cpu->nonroot;
 }
 
 static bool sipi_signal(struct cpu *cpu, u8 vector)
@@ -167,6 +172,7 @@ static const struct virt_ops ops = {
     .boundary = vmx_boundary,
     .walk_exit = vmx_walk_exit,
     .apic_access = vmx_apic_access,
+    .init_blocked = init_blocked,
     .init = init_signal,
     .sipi = sipi_signal,
     .capability = capability,

@@ -390,6 +390,29 @@ START_TEST(translations_stay)
 }
 END_TEST
 
+/* INIT waits in root operation, for VM entry or VMXOFF. */
+START_TEST(init_in_root)
+{
+    struct hosted h;
+    hosted_init(&h);
+    code(&h.w, "\x90\x90\x90");
+    cpu_raise_pending(h.cpu, PEND_INIT);
+    run(&h.w, 2);
+    ck_assert_uint_eq(h.cpu->rip, CODE + 2);
+    guest_code(&h, "\x90" CPUID);
+    exits_for(&h, 1, REASON_INIT);
+    ck_assert_uint_eq(vget(&h, VMCS_GUEST_RIP), GUEST);
+    ck_assert(!(h.cpu->pending & PEND_INIT));
+    cpu_raise_pending(h.cpu, PEND_INIT);
+    code(&h.w, "\x90\x0f\x01\xc4"); /* VMXOFF */
+    run(&h.w, 2);
+    ck_assert(h.cpu->cr0 & CR0_PE);
+    run(&h.w, 1);
+    ck_assert(!(h.cpu->cr0 & CR0_PE));
+    hosted_fini(&h);
+}
+END_TEST
+
 SUITE_MAIN("transition", &round_trip, &host_state, &vmfail, &failed_entry, &msr_lists, &injection,
            &exception_exits, &vectoring, &external_interrupts, &windows, &monitor_trap,
-           &preemption_timer, &chain_of_three, &translations_stay)
+           &preemption_timer, &chain_of_three, &translations_stay, &init_in_root)
