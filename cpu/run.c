@@ -57,13 +57,18 @@ const struct insn *insn_fault(struct cpu *cpu, const struct insn *i)
 
 /* ---- Pending events ---- */
 
+/*
+ * The running CPU comes to the run loop after this instruction, for another's event too: its slice must not
+ * end where the chunk happens to, which is at the next event of the clock, a look at the host among them.
+ */
 void cpu_raise_pending(struct cpu *cpu, u32 pend)
 {
+    struct cpu *running = cpu->group->running;
     cpu->pending |= pend;
-    if (cpu->group->running == cpu)
-        cpu->leave = true;
-    else
+    if (running != cpu)
         cpu->group->resched = true;
+    if (running)
+        running->leave = true;
 }
 
 void cpu_clear_pending(struct cpu *cpu, u32 pend)
