@@ -30,7 +30,8 @@ struct monitor *monitor_new(struct debugger *debugger, struct machine *machine,
 void monitor_free(struct monitor *m); /* NULL is allowed */
 
 /*
- * Serves a console on "tcp:[HOST:]PORT" (HOST: 127.0.0.1) or "unix:PATH", one client at a time. False
+ * Serves a console on "tcp:[HOST:]PORT" (HOST: 127.0.0.1) or "unix:PATH", one client at a time; with
+ * ",wait" after it the machine stands first, until a console has it continue. False
  * with err set: that place can't be had.
  */
 bool monitor_listen(struct monitor *m, const char *where, struct error *err);

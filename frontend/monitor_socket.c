@@ -167,27 +167,47 @@ static bool listen_tcp(struct monitor_socket *s, const char *where, struct error
     return ok || error_set(err, "tcp:%s: %s", where, strerror(errno));
 }
 
+static bool listen_at(struct monitor_socket *s, const char *where, struct error *err)
+{
+    if (!strncmp(where, "unix:", 5))
+        return listen_unix(s, where + 5, err);
+    if (!strncmp(where, "tcp:", 4))
+        return listen_tcp(s, where + 4, err);
+    return error_set(err, "%s: expected tcp:[HOST:]PORT[,wait] or unix:PATH[,wait]", where);
+}
+
+/* Takes ",wait" off the end of the place. */
+static bool take_wait(char *where)
+{
+    static const char wait[] = ",wait";
+    size_t length = strlen(where), end = sizeof(wait) - 1;
+    if (length < end || strcmp(where + length - end, wait) != 0)
+        return false;
+    where[length - end] = 0;
+    return true;
+}
+
 struct monitor_socket *monitor_socket_new(struct monitor *m, const char *where, struct error *err)
 {
     struct monitor_socket *s = xalloc(sizeof(*s));
+    char *place = xstrdup(where);
+    bool wait = take_wait(place);
     s->m = m;
     s->listener = s->client = -1;
-    bool ok = !strncmp(where, "unix:", 5)  ? listen_unix(s, where + 5, err)
-              : !strncmp(where, "tcp:", 4) ? listen_tcp(s, where + 4, err)
-                                           : error_set(err,
-                                                       "%s: expected tcp:[HOST:]PORT or "
-                                                       "unix:PATH",
-                                                       where);
+    bool ok = listen_at(s, place, err);
+    free(place);
+    if (!ok) {
+        if (s->listener >= 0)
+            close(s->listener);
+        free(s);
+        return NULL;
+    }
     s->console = (struct debug_console){
         .opaque = s, .fd = console_fd, .input = console_input, .stopped = console_stopped};
-    if (ok) {
-        debugger_console_add(m->debugger, &s->console);
-        return s;
-    }
-    if (s->listener >= 0)
-        close(s->listener);
-    free(s);
-    return NULL;
+    debugger_console_add(m->debugger, &s->console);
+    if (wait)
+        debugger_request_stop(m->debugger);
+    return s;
 }
 
 void monitor_socket_free(struct monitor_socket *s)

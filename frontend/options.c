@@ -54,7 +54,7 @@ static const struct option_row rows[] = {
     {"--max-insns", "N", KIND_NUMBER, AT(max_insns), NULL, "stop at tick N: instructions since power-on, idle time included (status 4)"},
     {"--stats", "FILE", KIND_STRING, AT(stats), NULL, "write statistics as JSON at the end (- for standard output)"},
     {"--trace", "FILE", KIND_STRING, AT(trace), NULL, "write VM entries and exits to FILE, a line each (- for standard error)"},
-    {"--monitor", "WHERE", KIND_STRING, AT(monitor), NULL, "commands on tcp:[HOST:]PORT or unix:PATH"},
+    {"--monitor", "WHERE", KIND_STRING, AT(monitor), NULL, "commands on tcp:[HOST:]PORT or unix:PATH; WHERE,wait: stand until told to continue"},
     {"--gdb", "PORT", KIND_STRING, AT(gdb), NULL, "wait for GDB on [HOST:]PORT; PORT,nowait: don't wait"},
     {"--save", "FILE@INSNS", KIND_SAVE, 0, NULL, "save the machine at tick INSNS, and go on"},
     {"--screenshot", "FILE@INSNS", KIND_SCREENSHOT, 0, NULL, "write the screen at tick INSNS as PNG, and go on"},
